@@ -1,0 +1,1 @@
+"""ManMan runs game servers on machines people own."""

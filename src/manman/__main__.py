@@ -1,0 +1,12 @@
+"""`python -m manman`, and the console script."""
+
+
+def main() -> None:
+    """Run the command line; everything else is imported when called."""
+    from manman.cli.main import app
+
+    app()
+
+
+if __name__ == "__main__":
+    main()

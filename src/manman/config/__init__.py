@@ -1,0 +1,1 @@
+"""Environment → a room's settings class. Nothing else in the product reads the environment."""
