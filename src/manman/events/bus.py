@@ -1,0 +1,255 @@
+"""The bus: what carries messages, whether RabbitMQ or PostgreSQL (a link through the API comes later).
+
+Promises, held for every implementation by one contract suite: nothing is lost from a confirmed publish to its ack, over
+`kill -9`; order per publisher and queue, also when messages return; they return within 10 s of their consumer's death; one
+active consumer where the queue says so; attempts, TTL and bounds with counts; what no queue wanted is reported; an exclusive
+queue goes with its owner; routing as `topics.matches`.
+
+Out of reach is `errors.Unavailable`, always; the bus reconnects by itself and declares again what was declared through it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Protocol
+
+from manman.errors import Permanent, Transient
+from manman.events.envelope import Header
+
+NO_HEADERS: Mapping[str, Header] = MappingProxyType({})
+NO_DELIVERY_LIMIT = 1_000_000
+
+
+class Outcome(StrEnum):
+    """What became of one published message. Only `confirmed` means that every queue which wanted it has it on disk."""
+
+    CONFIRMED = "confirmed"
+    NACKED = "nacked"
+    UNROUTABLE = "unroutable"
+
+
+class Kind(StrEnum):
+    """How a queue lives: replicated and durable, durable on one node, or its owner's alone and gone with it."""
+
+    QUORUM = "quorum"
+    CLASSIC = "classic"
+    EXCLUSIVE = "exclusive"
+
+
+class Overflow(StrEnum):
+    """What a full queue does: refuse the newest (the publisher sees a nack) or drop the oldest."""
+
+    REJECT_PUBLISH = "reject-publish"
+    DROP_HEAD = "drop-head"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queue:
+    """A queue as declared. `ttl` is how long a message may wait; `max_length` messages, `max_bytes` of bodies; none: no bound."""
+
+    name: str
+    kind: Kind = Kind.QUORUM
+    single_active_consumer: bool = False
+    ttl: timedelta | None = None
+    max_length: int | None = None
+    max_bytes: int | None = None
+    overflow: Overflow | None = None
+    dead_letter_exchange: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Binding:
+    """A queue takes what an exchange gets under keys that match the pattern."""
+
+    queue: str
+    exchange: str
+    pattern: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Topology:
+    """Durable topic exchanges, queues and bindings that belong together; declared in this order, never deleted."""
+
+    exchanges: tuple[str, ...] = ()
+    queues: tuple[Queue, ...] = ()
+    bindings: tuple[Binding, ...] = ()
+
+    def __add__(self, other: Topology) -> Topology:
+        return Topology(
+            exchanges=tuple(dict.fromkeys(self.exchanges + other.exchanges)),
+            queues=tuple(dict.fromkeys(self.queues + other.queues)),
+            bindings=tuple(dict.fromkeys(self.bindings + other.bindings)),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outgoing:
+    """One message to publish. `ttl` is the most it may wait in any queue; `mandatory`: no queue wanted it is `unroutable`.
+
+    Without `mandatory` a message that no queue wants is confirmed. Every message is persistent, `application/json`.
+    """
+
+    exchange: str
+    key: str
+    body: bytes
+    headers: Mapping[str, Header] = field(default_factory=lambda: NO_HEADERS)
+    message_id: str | None = None
+    ttl: timedelta | None = None
+    mandatory: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One message received. `tag` rises within its consumer. `attempts`: how often it was delivered before (0 at first).
+
+    `user_id` is the broker's word for who published, None where the broker has no users. `redelivered` is set as soon as
+    it may have been delivered before, also where attempts are not counted (classic queues).
+    """
+
+    tag: int
+    exchange: str
+    key: str
+    body: bytes
+    headers: Mapping[str, Header]
+    attempts: int = 0
+    redelivered: bool = False
+    message_id: str | None = None
+    user_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Depth:
+    """What a queue holds: ready to deliver, delivered but not acked (None: not told), consumers, dropped (None: not told)."""
+
+    ready: int
+    consumers: int
+    unacked: int | None = None
+    dropped: int | None = None
+
+
+class QueueMissing(Transient):
+    """The queue is not there (yet): declare it, or wait for whoever does."""
+
+    code = "unavailable"
+
+
+class QueueLocked(Transient):
+    """Another connection holds the exclusive queue; its own dead one may, for up to 8 s."""
+
+    code = "busy"
+
+
+class QueueDiffers(Permanent):
+    """A queue exists with other arguments. The detail names queue, argument, both values; the hint is the way out."""
+
+    code = "failed_precondition"
+
+
+class NotAllowed(Permanent):
+    """The broker refused this user that operation; the detail is the broker's sentence."""
+
+    code = "permission_denied"
+
+
+class Consumer(Protocol):
+    """Messages of one queue, in order, on a channel of its own. Lost channel: every call raises `errors.Unavailable`."""
+
+    async def get_batch(self, most: int, linger: timedelta = timedelta(0), wait: timedelta | None = None) -> list[Delivery]:
+        """At least one message: waits for the first (at most `wait`, then an empty list), then up to `linger` for `most`.
+
+        What has arrived already is returned at once when `linger` is zero, so that a lone message never waits.
+        """
+        ...
+
+    async def ack(self, up_to: Delivery) -> None:
+        """Settles this delivery and every one before it."""
+        ...
+
+    async def ack_many(self, deliveries: Sequence[Delivery]) -> None:
+        """Settles exactly these."""
+        ...
+
+    async def reject(self, delivery: Delivery) -> None:
+        """Settles one as refused: it goes to the queue's dead-letter exchange, or nowhere when it has none."""
+        ...
+
+    async def close(self) -> None:
+        """Closes the channel: whatever is unacked returns to the queue, in order. Closing twice is harmless."""
+        ...
+
+    @property
+    def active(self) -> bool:
+        """Whether messages can come: false while another consumer of a single-active queue is served, as far as is known."""
+        ...
+
+
+class Bus(Protocol):
+    """One connection's worth of the bus. `user_id` is what its own messages carry as `Delivery.user_id`."""
+
+    @property
+    def connected(self) -> bool: ...
+
+    @property
+    def closed(self) -> bool: ...
+
+    @property
+    def user_id(self) -> str | None: ...
+
+    async def wait_connected(self) -> None:
+        """Returns when the bus is connected and its topology declared; raises what makes that impossible for ever."""
+        ...
+
+    async def declare(self, topology: Topology) -> None:
+        """Makes what is missing, now and after each reconnect; raises `QueueDiffers`, `QueueLocked` or `NotAllowed`."""
+        ...
+
+    async def publish(self, batch: Sequence[Outgoing]) -> list[Outcome]:
+        """Publishes in order and waits for every confirm; one outcome for each message.
+
+        Raises `Unavailable` when the connection went before the last confirm: which of them arrived is then unknown,
+        and the caller repeats the whole batch.
+        """
+        ...
+
+    def consume(self, queue: str, prefetch: int) -> AbstractAsyncContextManager[Consumer]:
+        """A consumer on a channel of its own; entering waits for the connection, raises `QueueMissing` or `NotAllowed`.
+
+        `prefetch` bounds what is unacked; the same one everywhere, another breaks the order of what returns.
+        """
+        ...
+
+    async def depth(self, queue: str) -> Depth:
+        """What the queue holds now; raises `QueueMissing`."""
+        ...
+
+    async def delete_queue(self, queue: str) -> None:
+        """Removes a queue with all it holds; harmless when it is not there. Topology never does this by itself."""
+        ...
+
+    async def close(self) -> None:
+        """Closes the connection and stops reconnecting; consumers of it end. Closing twice is harmless."""
+        ...
+
+
+__all__ = [
+    "Binding",
+    "Bus",
+    "Consumer",
+    "Delivery",
+    "Depth",
+    "Kind",
+    "NotAllowed",
+    "Outcome",
+    "Outgoing",
+    "Overflow",
+    "Queue",
+    "QueueDiffers",
+    "QueueLocked",
+    "QueueMissing",
+    "Topology",
+]

@@ -1,0 +1,155 @@
+"""Names of exchanges, queues and routing keys (the public contract), and how a topic exchange matches them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from manman.domain.ids import HostId, SessionId
+from manman.errors import Malformed
+
+INTERNAL = "manman"
+EXTERNAL = "external"
+DEAD_LETTER_EXCHANGE = "manman.dlx"
+EVENTS_QUEUE = "processor-events"
+HEARTBEAT_QUEUE = "processor-heartbeats"
+EXPIRED_QUEUE = "expired-commands"
+LOG_ARCHIVE_QUEUE = "log-archive"
+MOST_KEY_BYTES = 255
+
+STATUS_WORDS: dict[str, frozenset[str]] = {
+    "host": frozenset({"online", "offline", "report"}),
+    "session": frozenset({"pending", "starting", "running", "stopping", "stopped", "crashed"}),
+    "command": frozenset({"refused"}),
+    "deployment": frozenset({"installing", "ready", "install_failed", "removed", "gave_up", "seen"}),
+}
+HEALTH_WORDS = frozenset({"heartbeat", "pulse"})
+VERBS = frozenset(
+    {"start", "stop", "restart", "kill", "wish", "input", "end", "report", "lease", "tail", "install", "remove", "host"}
+)
+PUBLIC = frozenset(
+    {
+        "manman.host.online",
+        "manman.host.offline",
+        "manman.host.stale",
+        "manman.session.running",
+        "manman.session.stopped",
+        "manman.session.crashed",
+        "manman.session.unreachable",
+        "manman.session.reachable",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """A routing key taken apart: `status.session.running.7` is area `status`, noun `session`, word `running`, host 7."""
+
+    text: str
+    area: str
+    noun: str
+    word: str
+    host_id: HostId | None = None
+    session_id: SessionId | None = None
+
+    @property
+    def type(self) -> str:
+        """The CloudEvents type: the key without its numbers, under `manman`."""
+        parts = (self.area, self.noun, self.word)
+        prefix = "" if self.area == "manman" else "manman."
+        return prefix + ".".join(part for part in parts if part)
+
+
+def status(noun: str, word: str, host_id: HostId | None = None) -> str:
+    """`status.<noun>.<word>[.<host_id>]`; agents always send the host word."""
+    return f"status.{noun}.{word}" if host_id is None else f"status.{noun}.{word}.{host_id}"
+
+
+def heartbeat(host_id: HostId | None = None) -> str:
+    """`health.heartbeat[.<host_id>]`."""
+    return "health.heartbeat" if host_id is None else f"health.heartbeat.{host_id}"
+
+
+def pulse() -> str:
+    """`health.pulse`, the processor to itself."""
+    return "health.pulse"
+
+
+def command(host_id: HostId, verb: str) -> str:
+    """`command.host.<host_id>.<verb>`."""
+    return f"command.host.{host_id}.{verb}"
+
+
+def logs(session_id: SessionId, host_id: HostId) -> str:
+    """`logs.session.<session_id>.<host_id>`."""
+    return f"logs.session.{session_id}.{host_id}"
+
+
+def host_commands(host_id: HostId) -> str:
+    """The queue that holds what one host is told."""
+    return f"host.{host_id}.commands"
+
+
+def host_agent(host_id: HostId) -> str:
+    """The exclusive queue that a connected agent holds: only an exclusive queue is a lock."""
+    return f"host.{host_id}.agent"
+
+
+def dead(name: str) -> str:
+    """The queue for what a subscriber could not take."""
+    return f"{name}.dead"
+
+
+def number(word: str, what: str) -> int:
+    """A positive number of a key; raises `Malformed('key')`."""
+    if not (word.isascii() and word.isdigit()) or not 0 < int(word) < 2**63:
+        raise Malformed("key", f"{what} must be a positive number, not {word!r}")
+    return int(word)
+
+
+def parse(text: str) -> Key:
+    """The key's parts; raises `Malformed` naming `key` for a key that no message of the product has."""
+    words = text.split(".")
+    match words:
+        case ["status", noun, word, *rest] if word in STATUS_WORDS.get(noun, ()) and len(rest) <= 1:
+            return Key(text=text, area="status", noun=noun, word=word, host_id=_host(rest))
+        case ["health", word, *rest] if word in HEALTH_WORDS and len(rest) <= 1:
+            return Key(text=text, area="health", noun=word, word="", host_id=_host(rest))
+        case ["command", "host", host, verb] if verb in VERBS:
+            return Key(text=text, area="command", noun="host", word=verb, host_id=_host([host]))
+        case ["logs", "session", session, host]:
+            session_id = SessionId(number(session, "the session word"))
+            return Key(text=text, area="logs", noun="session", word="", host_id=_host([host]), session_id=session_id)
+        case ["manman", ("host" | "session") as noun, word]:
+            return Key(text=text, area="manman", noun=noun, word=word)
+        case _:
+            raise Malformed("key", f"no message has the routing key {text!r}")
+
+
+def _host(rest: list[str]) -> HostId | None:
+    return HostId(number(rest[0], "the host word")) if rest else None
+
+
+def matches(pattern: str, key: str) -> bool:
+    """Whether a topic binding routes a key, as AMQP 0-9-1 does: `*` is one word, `#` zero or more; words may be empty.
+
+    The empty text is zero words, so `#` alone matches it and `*` does not.
+    """
+    return _matches(_words(pattern), _words(key))
+
+
+def _words(text: str) -> list[str]:
+    return text.split(".") if text else []
+
+
+def _matches(pattern: list[str], key: list[str]) -> bool:
+    # One row of the usual table: `ends[j]` says that the pattern so far can cover the first j words.
+    ends = [True] + [False] * len(key)
+    for part in pattern:
+        if part == "#":
+            reached = False
+            for j, here in enumerate(ends):
+                reached = reached or here
+                ends[j] = reached
+        else:
+            ends = [False] + [ends[j] and part in ("*", word) for j, word in enumerate(key)]
+    return ends[-1]
