@@ -1,11 +1,12 @@
 """The bus: what carries messages, whether RabbitMQ or PostgreSQL (a link through the API comes later).
 
-Promises, held for every implementation by one contract suite: nothing is lost from a confirmed publish to its ack, over
-`kill -9`; order per publisher and queue, also when messages return; they return within 10 s of their consumer's death; one
-active consumer where the queue says so; attempts, TTL and bounds with counts; what no queue wanted is reported; an exclusive
-queue goes with its owner; routing as `topics.matches`.
+Promises, held for every implementation by one contract suite: nothing is lost from a confirmed publish to its ack,
+over `kill -9`; order per publisher and queue, also when messages return; they return within 10 s of their consumer's
+death; one active consumer where the queue says so; attempts, TTL and bounds with counts; what no queue wanted is
+reported; an exclusive queue goes with its owner; routing as `topics.matches`.
 
-Out of reach is `errors.Unavailable`, always; the bus reconnects by itself and declares again what was declared through it.
+Out of reach is `errors.Unavailable`, always; the bus reconnects by itself and declares again what was declared
+through it.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ NO_DELIVERY_LIMIT = 1_000_000
 
 
 class Outcome(StrEnum):
-    """What became of one published message. Only `confirmed` means that every queue which wanted it has it on disk."""
+    """What became of one published message. Only `confirmed` means that every queue which wanted it has it on
+    disk."""
 
     CONFIRMED = "confirmed"
     NACKED = "nacked"
@@ -50,7 +52,8 @@ class Overflow(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Queue:
-    """A queue as declared. `ttl` is how long a message may wait; `max_length` messages, `max_bytes` of bodies; none: no bound."""
+    """A queue as declared. `ttl` is how long a message may wait; `max_length` messages, `max_bytes` of bodies; none:
+    no bound."""
 
     name: str
     kind: Kind = Kind.QUORUM
@@ -89,7 +92,8 @@ class Topology:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outgoing:
-    """One message to publish. `ttl` is the most it may wait in any queue; `mandatory`: no queue wanted it is `unroutable`.
+    """One message to publish. `ttl` is the most it may wait in any queue; `mandatory`: no queue wanted it is
+    `unroutable`.
 
     Without `mandatory` a message that no queue wants is confirmed. Every message is persistent, `application/json`.
     """
@@ -105,10 +109,11 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """One message received. `tag` rises within its consumer. `attempts`: how often it was delivered before (0 at first).
+    """One message received. `tag` rises within its consumer. `attempts`: how often it was delivered before (0 at
+    first).
 
-    `user_id` is the broker's word for who published, None where the broker has no users. `redelivered` is set as soon as
-    it may have been delivered before, also where attempts are not counted (classic queues).
+    `user_id` is the broker's word for who published, None where the broker has no users. `redelivered` is set as
+    soon as it may have been delivered before, also where attempts are not counted (classic queues).
     """
 
     tag: int
@@ -124,7 +129,8 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Depth:
-    """What a queue holds: ready to deliver, delivered but not acked (None: not told), consumers, dropped (None: not told)."""
+    """What a queue holds: ready to deliver, delivered but not acked (None: not told), consumers, dropped (None: not
+    told)."""
 
     ready: int
     consumers: int
@@ -157,10 +163,14 @@ class NotAllowed(Permanent):
 
 
 class Consumer(Protocol):
-    """Messages of one queue, in order, on a channel of its own. Lost channel: every call raises `errors.Unavailable`."""
+    """Messages of one queue, in order, on a channel of its own. Lost channel: every call raises
+    `errors.Unavailable`."""
 
-    async def get_batch(self, most: int, linger: timedelta = timedelta(0), wait: timedelta | None = None) -> list[Delivery]:
-        """At least one message: waits for the first (at most `wait`, then an empty list), then up to `linger` for `most`.
+    async def get_batch(
+        self, most: int, linger: timedelta = timedelta(0), wait: timedelta | None = None
+    ) -> list[Delivery]:
+        """At least one message: waits for the first (at most `wait`, then an empty list), then up to `linger` for
+        `most`.
 
         What has arrived already is returned at once when `linger` is zero, so that a lone message never waits.
         """
@@ -184,7 +194,8 @@ class Consumer(Protocol):
 
     @property
     def active(self) -> bool:
-        """Whether messages can come: false while another consumer of a single-active queue is served, as far as is known."""
+        """Whether messages can come: false while another consumer of a single-active queue is served, as far as is
+        known."""
         ...
 
 
@@ -205,7 +216,8 @@ class Bus(Protocol):
         ...
 
     async def declare(self, topology: Topology) -> None:
-        """Makes what is missing, now and after each reconnect; raises `QueueDiffers`, `QueueLocked` or `NotAllowed`."""
+        """Makes what is missing, now and after each reconnect; raises `QueueDiffers`, `QueueLocked` or
+        `NotAllowed`."""
         ...
 
     async def publish(self, batch: Sequence[Outgoing]) -> list[Outcome]:
@@ -217,7 +229,8 @@ class Bus(Protocol):
         ...
 
     def consume(self, queue: str, prefetch: int) -> AbstractAsyncContextManager[Consumer]:
-        """A consumer on a channel of its own; entering waits for the connection, raises `QueueMissing` or `NotAllowed`.
+        """A consumer on a channel of its own; entering waits for the connection, raises `QueueMissing` or
+        `NotAllowed`.
 
         `prefetch` bounds what is unacked; the same one everywhere, another breaks the order of what returns.
         """

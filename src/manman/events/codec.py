@@ -1,7 +1,7 @@
 """Bytes ⇄ frozen messages, once, at the edge.
 
-`decode` is tolerant where a plain publisher may be plain (no headers, unknown keys, `server_id` and `sgc_id`, a missing
-`status`), and strict about everything else: what is malformed raises `Malformed`, which names the field.
+`decode` is tolerant where a plain publisher may be plain (no headers, unknown keys, `server_id` and `sgc_id`, a
+missing `status`), and strict about everything else: what is malformed raises `Malformed`, which names the field.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ MOST_BODY_BYTES = 1024 * 1024
 class Message:
     """One message, understood. `host_id` is the sender's: from the key, the body or the source, which agree.
 
-    `user_id` is the broker's word for the publisher. `dead_letter` is the row that a replay closes; whoever applies it
-    believes it only from the control plane's own broker user.
+    `user_id` is the broker's word for the publisher. `dead_letter` is the row that a replay closes; whoever applies
+    it believes it only from the control plane's own broker user.
     """
 
     key: Key
@@ -83,14 +83,17 @@ def _all_structs() -> list[type[contracts.Body]]:
 
 
 # A decoder each, made once: making one costs more than a thousand messages.
-_DECODERS: dict[type[contracts.Body], msgspec.json.Decoder[Any]] = {one: msgspec.json.Decoder(one) for one in _all_structs()}
+_DECODERS: dict[type[contracts.Body], msgspec.json.Decoder[Any]] = {
+    one: msgspec.json.Decoder(one) for one in _all_structs()
+}
 _ENCODER = msgspec.json.Encoder()
 _ALIASES = {"server_id": "host_id", "sgc_id": "deployment_id"}
 _HOST_USER = re.compile(r"(?:.*\.)?host\.([1-9][0-9]{0,18})")
 
 
 def decode(key: str, headers: Mapping[str, Header], body: bytes, user_id: str | None = None) -> Message:
-    """The message in these bytes; raises `Malformed` whose `field` is `key`, `body`, a path in it, `headers.<name>` or `user_id`."""
+    """The message in these bytes; raises `Malformed` whose `field` is `key`, `body`, a path in it, `headers.<name>`
+    or `user_id`."""
     parsed = topics.parse(key)
     attributes = envelope.from_headers(headers) if headers else None
     struct = _with_status(parsed, _decode_body(parsed, body))
@@ -158,9 +161,8 @@ def _renamed(raw: Any) -> Any:
         return raw
     out = {name: _renamed(value) for name, value in raw.items() if name not in _ALIASES}
     for old, new in _ALIASES.items():
-        if old in raw:
-            if out.setdefault(new, raw[old]) != raw[old]:
-                raise Malformed(old, f"is {raw[old]!r:.40} while {new} is {out[new]!r:.40}")
+        if old in raw and out.setdefault(new, raw[old]) != raw[old]:
+            raise Malformed(old, f"is {raw[old]!r:.40} while {new} is {out[new]!r:.40}")
     return out
 
 

@@ -26,14 +26,16 @@ Range = tuple[Number, Number]
 SessionWord = Literal["pending", "starting", "running", "stopping", "stopped", "crashed"]
 DeploymentWord = Literal["installing", "ready", "install_failed", "removed", "gave_up"]
 Wish = Literal["running", "stopped"]
-Verb = Literal["start", "stop", "restart", "kill", "wish", "input", "end", "report", "lease", "tail", "install", "remove", "host"]
+Verb = Literal[
+    "start", "stop", "restart", "kill", "wish", "input", "end", "report", "lease", "tail", "install", "remove", "host"
+]
 
 
 class Body(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What every body is: frozen, flat, and silent about what is unset."""
 
 
-# ---- from a host to the processor -------------------------------------------------------------------------------------
+# ---- from a host to the processor ----------------------------------------------------------------
 
 
 class HostOnline(Body):
@@ -58,7 +60,8 @@ class HostOffline(Body):
 
 
 class SessionSaid(Body):
-    """One session that a host holds, as its report says it. `begun_version`: the wish that it had heard when it began."""
+    """One session that a host holds, as its report says it. `begun_version`: the wish that it had heard when it
+    began."""
 
     session_id: SessionKey
     deployment_id: DeploymentKey
@@ -114,7 +117,8 @@ class SessionStatus(Body):
     """`status.session.<word>`: a session is where the word says. Only `session_id` is required.
 
     `desired_version` is the wish that the host holds. `run`, `previous_session_id`, `cause` and `launch` come with a
-    `pending` that the host began by itself; `tail` (at most 50 lines and 8 KiB, secrets masked) and `restart` with a crash.
+    `pending` that the host began by itself; `tail` (at most 50 lines and 8 KiB, secrets masked) and `restart` with a
+    crash.
     """
 
     session_id: SessionKey
@@ -233,14 +237,15 @@ class LogLines(Body):
     host_id: Host | None = None
 
 
-# ---- from the control plane to one host ---------------------------------------------------------------------------------
+# ---- from the control plane to one host ----------------------------------------------------------
 
 
 class Command(Body):
     """`command.host.<host_id>.<verb>`: ids and versions, never a configuration. Which fields a verb needs: `NEEDED`.
 
     `within` is seconds from receipt; `lease` is the host's whole set; `boot` (of `report`) the boot that is known;
-    `line` the console input; `from_` and `limit` the lines that `tail` wants; `host_version` and `draining` the `host` verb.
+    `line` the console input; `from_` and `limit` the lines that `tail` wants; `host_version` and `draining` the
+    `host` verb.
     """
 
     command_id: Word
@@ -283,7 +288,7 @@ NEEDED: dict[Verb, tuple[str, ...]] = {
     "host": (),
 }
 
-# ---- from the relay to other domains ------------------------------------------------------------------------------------
+# ---- from the relay to other domains -------------------------------------------------------------
 
 
 class Endpoint(Body):
@@ -297,7 +302,8 @@ class Endpoint(Body):
 
 
 class HostEvent(Body, omit_defaults=False):
-    """`manman.host.{online,offline,stale}`: `silent_for` in seconds with a return; `last_seen`, `threshold`, `mass` with `stale`."""
+    """`manman.host.{online,offline,stale}`: `silent_for` in seconds with a return; `last_seen`, `threshold`, `mass`
+    with `stale`."""
 
     host_id: HostId
     host: str

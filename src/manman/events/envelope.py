@@ -1,6 +1,7 @@
 """CloudEvents 1.0 in binary mode: the attributes of an event ⇄ AMQP headers named `cloudEvents:<attribute>`.
 
-A message without any such header is still an event: it has no attributes, so no sequence, and the state machine alone applies it.
+A message without any such header is still an event: it has no attributes, so no sequence, and the state machine
+alone applies it.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ Headers = Mapping[str, Header]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attributes:
-    """The attributes of one event. `sequence` counts from 1 within `source`; `time` is the sender's, no verdict uses it.
+    """The attributes of one event. `sequence` counts from 1 within `source`; `time` is the sender's, no verdict uses
+    it.
 
     `host_id` and `journal_id` are read from a source of the form `/hosts/<id>/journals/<journal>`, else null.
     """
@@ -82,7 +84,8 @@ def to_headers(event: Attributes) -> dict[str, Header]:
 
 
 def from_headers(headers: Headers) -> Attributes | None:
-    """The attributes in the headers, None when there is not one; raises `Malformed('headers.<name>')` when they are half there."""
+    """The attributes in the headers, None when there is not one; raises `Malformed('headers.<name>')` when they are
+    half there."""
     found: dict[str, Header] = {}
     for name, value in headers.items():
         for prefix in _PREFIXES:

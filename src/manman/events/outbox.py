@@ -23,8 +23,9 @@ CONTROL_SOURCE = "/control"
 class OutboxRow:
     """What a decision makes others hear. Without an exchange it is an `events` row only: watched, never published.
 
-    `body` is JSON as Python values, `headers` the AMQP headers, `sequence` the noun's history number, `public` whether it
-    goes to other domains, `ttl` a command's deadline counted from its commit. `event_id` is a UUIDv7 as text.
+    `body` is JSON as Python values, `headers` the AMQP headers, `sequence` the noun's history number, `public`
+    whether it goes to other domains, `ttl` a command's deadline counted from its commit. `event_id` is a UUIDv7 as
+    text.
     """
 
     event_id: str
@@ -42,7 +43,8 @@ class OutboxRow:
 
 
 def outgoing(row: OutboxRow, *, exchange: str | None = None, ttl: timedelta | None = None) -> Outgoing:
-    """The message of a row that has an exchange; `exchange` replaces the row's (EXTERNAL_EXCHANGE), `ttl` what is left of its own."""
+    """The message of a row that has an exchange; `exchange` replaces the row's (EXTERNAL_EXCHANGE), `ttl` what is
+    left of its own."""
     return Outgoing(
         exchange=exchange or row.exchange or topics.EXTERNAL,
         key=row.key,
@@ -59,7 +61,8 @@ def command(
 ) -> OutboxRow:
     """A command to one host; `fields` are those of `contracts.Command` (`session_id=…, desired_version=…, from_=…`).
 
-    `command_id` is made here unless given. Raises `TypeError` for an unknown field or one that the verb needs: a bug of ours.
+    `command_id` is made here unless given. Raises `TypeError` for an unknown field or one that the verb needs: a bug
+    of ours.
     """
     made = fields.pop("command_id", None) or uuid7(now, chance)
     body = contracts.Command(command_id=str(made), **fields)

@@ -42,7 +42,8 @@ PUBLIC = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
-    """A routing key taken apart: `status.session.running.7` is area `status`, noun `session`, word `running`, host 7."""
+    """A routing key taken apart: `status.session.running.7` is area `status`, noun `session`, word `running`, host
+    7."""
 
     text: str
     area: str
@@ -130,7 +131,8 @@ def _host(rest: list[str]) -> HostId | None:
 
 
 def matches(pattern: str, key: str) -> bool:
-    """Whether a topic binding routes a key, as AMQP 0-9-1 does: `*` is one word, `#` zero or more; words may be empty.
+    """Whether a topic binding routes a key, as AMQP 0-9-1 does: `*` is one word, `#` zero or more; words may be
+    empty.
 
     The empty text is zero words, so `#` alone matches it and `*` does not.
     """

@@ -25,7 +25,8 @@ def exchanges(external: str = topics.EXTERNAL) -> Topology:
 def processor(
     events: str = topics.EVENTS_QUEUE, heartbeats: str = topics.HEARTBEAT_QUEUE, external: str = topics.EXTERNAL
 ) -> Topology:
-    """The two queues of the processor (neither kind of message can delay the other) and the one for expired commands."""
+    """The two queues of the processor (neither kind of message can delay the other) and the one for expired
+    commands."""
     queues = (
         Queue(name=events, kind=Kind.QUORUM, single_active_consumer=True),
         Queue(
@@ -47,7 +48,8 @@ def processor(
 
 
 def host_commands(host_id: HostId) -> Queue:
-    """The command queue of a host: bounded, full means that the publisher hears so; what expires goes to the control plane."""
+    """The command queue of a host: bounded, full means that the publisher hears so; what expires goes to the control
+    plane."""
     return Queue(
         name=topics.host_commands(host_id),
         kind=Kind.QUORUM,
@@ -81,7 +83,8 @@ def subscriber(name: str, patterns: Sequence[str] = ("manman.#",), exchange: str
 
 
 def live_view(name: str, session_id: SessionId, most: int = MOST_LIVE_LINES) -> Topology:
-    """One viewer of one console: exclusive, bounded; a slow one loses the oldest batches, never slows anything else."""
+    """One viewer of one console: exclusive, bounded; a slow one loses the oldest batches, never slows anything
+    else."""
     queue = Queue(name=name, kind=Kind.EXCLUSIVE, max_length=most, overflow=Overflow.DROP_HEAD)
     binding = Binding(queue=name, exchange=topics.INTERNAL, pattern=f"logs.session.{session_id}.#")
     return Topology(exchanges=(topics.INTERNAL,), queues=(queue,), bindings=(binding,))
