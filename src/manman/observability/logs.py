@@ -1,0 +1,64 @@
+"""Structured logs on stderr: JSON lines for machines, short coloured ones when stderr is a terminal or `LOG_FORMAT=text`."""
+
+import logging
+import sys
+from collections.abc import Callable
+from typing import Any, TextIO
+
+import structlog
+
+LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+
+def get_logger(name: str) -> Any:
+    """The logger of a module: `log.info("event_name", host_id=3)`; values must be JSON-able or have a `str`."""
+    return structlog.get_logger(module=name)
+
+
+def set_up_logs(
+    level: str = "info", *, service: str, json: bool | None = None, stream: Callable[[], TextIO] = lambda: sys.stderr
+) -> None:
+    """Configure logging of this process once, at its start.
+
+    `level` is one of debug, info, warning, error; `service` is a field of every line; `json` None means: JSON unless the
+    stream is a terminal.
+    """
+    out = stream()
+    as_json = not out.isatty() if json is None else json
+    renderer: Any = structlog.processors.JSONRenderer(default=str) if as_json else structlog.dev.ConsoleRenderer()
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+        _with(service),
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.processors.format_exc_info, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(LEVELS.get(level, logging.INFO)),
+        logger_factory=structlog.WriteLoggerFactory(file=out),
+        cache_logger_on_first_use=False,
+    )
+    _route_library_logs(level, shared, renderer, out)
+
+
+def _with(service: str) -> Callable[[Any, str, Any], Any]:
+    def add(_logger: Any, _method: str, fields: Any) -> Any:
+        fields.setdefault("service", service)
+        return fields
+
+    return add
+
+
+def _route_library_logs(level: str, shared: list[Any], renderer: Any, out: TextIO) -> None:
+    """Lines of libraries take the same shape, from `warning` up (their `info` tells what we tell better)."""
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared,
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+    )
+    to_stream = logging.StreamHandler(out)
+    to_stream.setFormatter(formatter)
+    root = logging.getLogger()
+    root.handlers[:] = [to_stream]
+    root.setLevel(max(LEVELS.get(level, logging.INFO), logging.WARNING))
+    for chatty in ("pika", "asyncio", "uvicorn.error"):
+        logging.getLogger(chatty).setLevel(logging.ERROR)
