@@ -19,7 +19,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Protocol
 
-from manman.errors import Permanent, Transient
+from manman.errors import ManManError, Permanent, Transient
 from manman.events.envelope import Header
 
 NO_HEADERS: Mapping[str, Header] = MappingProxyType({})
@@ -63,6 +63,7 @@ class Queue:
     max_bytes: int | None = None
     overflow: Overflow | None = None
     dead_letter_exchange: str | None = None
+    auto_delete: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +88,14 @@ class Topology:
             exchanges=tuple(dict.fromkeys(self.exchanges + other.exchanges)),
             queues=tuple(dict.fromkeys(self.queues + other.queues)),
             bindings=tuple(dict.fromkeys(self.bindings + other.bindings)),
+        )
+
+    def without(self, queue: str) -> Topology:
+        """The same without one queue and what is bound to it."""
+        return Topology(
+            exchanges=self.exchanges,
+            queues=tuple(kept for kept in self.queues if kept.name != queue),
+            bindings=tuple(kept for kept in self.bindings if kept.queue != queue),
         )
 
 
@@ -192,12 +201,6 @@ class Consumer(Protocol):
         """Closes the channel: whatever is unacked returns to the queue, in order. Closing twice is harmless."""
         ...
 
-    @property
-    def active(self) -> bool:
-        """Whether messages can come: false while another consumer of a single-active queue is served, as far as is
-        known."""
-        ...
-
 
 class Bus(Protocol):
     """One connection's worth of the bus. `user_id` is what its own messages carry as `Delivery.user_id`."""
@@ -210,6 +213,11 @@ class Bus(Protocol):
 
     @property
     def user_id(self) -> str | None: ...
+
+    @property
+    def trouble(self) -> ManManError | None:
+        """Why it is not connected, None while it is."""
+        ...
 
     async def wait_connected(self) -> None:
         """Returns when the bus is connected and its topology declared; raises what makes that impossible for ever."""

@@ -85,6 +85,6 @@ def subscriber(name: str, patterns: Sequence[str] = ("manman.#",), exchange: str
 def live_view(name: str, session_id: SessionId, most: int = MOST_LIVE_LINES) -> Topology:
     """One viewer of one console: exclusive, bounded; a slow one loses the oldest batches, never slows anything
     else."""
-    queue = Queue(name=name, kind=Kind.EXCLUSIVE, max_length=most, overflow=Overflow.DROP_HEAD)
+    queue = Queue(name=name, kind=Kind.EXCLUSIVE, max_length=most, overflow=Overflow.DROP_HEAD, auto_delete=True)
     binding = Binding(queue=name, exchange=topics.INTERNAL, pattern=f"logs.session.{session_id}.#")
     return Topology(exchanges=(topics.INTERNAL,), queues=(queue,), bindings=(binding,))

@@ -1,0 +1,220 @@
+"""The bus on RabbitMQ: one connection, opened again whenever it goes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import pika
+from pika.adapters.asyncio_connection import AsyncioConnection
+
+from manman.errors import ManManError, OutOfReach, Unavailable
+from manman.events.bus import Consumer, Depth, Outcome, Outgoing, Topology
+from manman.events.rabbit import declaring, link
+from manman.events.rabbit.consumer import RabbitConsumer
+from manman.events.rabbit.publisher import Publisher
+from manman.observability import get_logger
+
+log = get_logger(__name__)
+
+AT_START = timedelta(seconds=30)
+FIRST_DELAY, LONGEST_DELAY = 0.1, 5.0  # seconds; the longest stays below one silence threshold
+Chance = Callable[[int], bytes]
+
+
+async def connect(
+    url: str,
+    *,
+    name: str = "manman",
+    topology: Topology | None = None,
+    patience: timedelta | None = AT_START,
+    setting: str = "RABBITMQ_URL",
+    chance: Chance = os.urandom,
+) -> RabbitBus:
+    """A bus that is connected and has its topology declared.
+
+    Raises `BadSetting` for a URL that is none, `OutOfReach` when the broker refuses user or vhost at the first try
+    or is out of reach for `patience`; each names `setting`. With `patience=None` it returns at once and goes on
+    trying for ever, also where refused (`bus.trouble` says why): that is the agent's way. `name` is shown by the
+    broker's management.
+    """
+    bus = RabbitBus(link.parameters(url, name, setting), setting, chance, topology or Topology())
+    bus._start()
+    if patience is None:
+        return bus
+    try:
+        async with asyncio.timeout(patience.total_seconds()):
+            await bus._first()
+    except TimeoutError:
+        trouble = bus.trouble
+        await bus.close()
+        raise OutOfReach(
+            str(trouble or f"{setting}: no answer"), hint=f"tried for {patience.total_seconds():.0f} s"
+        ) from None
+    except BaseException:
+        await bus.close()
+        raise
+    return bus
+
+
+class RabbitBus:
+    """See `manman.events.bus.Bus`; made by `connect`."""
+
+    def __init__(self, parameters: pika.URLParameters, setting: str, chance: Chance, topology: Topology) -> None:
+        self._parameters = parameters
+        self._setting = setting
+        self._chance = chance
+        self._topology = topology
+        self._connection: AsyncioConnection | None = None
+        self._publisher: Publisher | None = None
+        self._opening = asyncio.Lock()
+        self._ready = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._trouble: ManManError | None = None
+        self._keeper: asyncio.Task[None] | None = None
+        self._closed = False
+
+    @property
+    def connected(self) -> bool:
+        return self._ready.is_set()
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
+    @property
+    def user_id(self) -> str | None:
+        return str(self._parameters.credentials.username)  # type: ignore[union-attr]
+
+    @property
+    def trouble(self) -> ManManError | None:
+        """Why it is not connected, None while it is."""
+        return None if self.connected else self._trouble
+
+    async def wait_connected(self) -> None:
+        while not self._ready.is_set():
+            if self._closed:
+                raise Unavailable("the bus is closed")
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def declare(self, topology: Topology) -> None:
+        connection = self._live()
+        await declaring.declare(connection, topology)
+        self._topology += topology
+
+    async def publish(self, batch: Sequence[Outgoing]) -> list[Outcome]:
+        return await (await self._publishing()).publish(batch)
+
+    @asynccontextmanager
+    async def consume(self, queue: str, prefetch: int) -> AsyncIterator[Consumer]:
+        await self.wait_connected()
+        consumer = await RabbitConsumer.open(self._live(), queue, prefetch)
+        try:
+            yield consumer
+        finally:
+            await consumer.close()
+            self._forget_viewed(queue)
+
+    async def depth(self, queue: str) -> Depth:
+        channel = await link.open_channel(self._live())
+        try:
+            frame = await link.reply(channel, lambda done: channel.queue_declare(queue, passive=True, callback=done))
+        finally:
+            await link.close_channel(channel)
+        return Depth(ready=frame.method.message_count, consumers=frame.method.consumer_count)
+
+    async def delete_queue(self, queue: str) -> None:
+        channel = await link.open_channel(self._live())
+        try:
+            await link.reply(channel, lambda done: channel.queue_delete(queue, callback=done))
+        finally:
+            await link.close_channel(channel)
+        self._topology = self._topology.without(queue)
+
+    async def close(self) -> None:
+        self._closed = True
+        self._changed.set()
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.gather(self._keeper, return_exceptions=True)
+            self._keeper = None
+
+    # ---- keeping the connection -------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        self._keeper = asyncio.get_running_loop().create_task(self._keep(), name="rabbit-connection")
+
+    async def _first(self) -> None:
+        """Waits for the first connection; what will not mend itself is raised."""
+        while not self._ready.is_set():
+            if self._trouble is not None and not isinstance(self._trouble, Unavailable):
+                raise self._trouble
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def _keep(self) -> None:
+        """Connects, waits for the end, connects again: at once after a good while, else with growing jittered
+        delays."""
+        loop = asyncio.get_running_loop()
+        failures = 0
+        while True:
+            began = loop.time()
+            try:
+                await self._one_life()
+            except ManManError as error:
+                self._tell(error)
+            failures = 1 if loop.time() - began > LONGEST_DELAY * 2 else failures + 1
+            await asyncio.sleep(self._delay(failures))
+
+    def _delay(self, failures: int) -> float:
+        longest = min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(failures, 10))
+        share = int.from_bytes(self._chance(4), "big") / 2**32
+        return longest * (0.5 + share / 2)
+
+    def _tell(self, error: ManManError) -> None:
+        if str(error) != str(self._trouble):
+            log.warning("broker_unavailable", error=str(error))
+        self._trouble = error
+        self._changed.set()
+
+    async def _one_life(self) -> None:
+        """One connection from its opening to its end; returns or raises why it ended."""
+        connection = await link.open_connection(self._parameters, self._setting)
+        ended: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
+        connection.add_on_close_callback(lambda _, error: ended.done() or ended.set_result(error))  # type: ignore[func-returns-value]
+        try:
+            await declaring.declare(connection, self._topology)
+            self._publisher = await Publisher.open(connection, str(self.user_id))
+            self._connection, self._trouble = connection, None
+            self._ready.set()
+            self._changed.set()
+            log.info("broker_connected", broker=link.place(self._parameters))
+            raise link.ours(await ended)
+        finally:
+            self._ready.clear()
+            self._connection = self._publisher = None
+            if connection.is_open:
+                connection.close()
+            if not connection.is_closed:
+                await asyncio.wait([ended], timeout=5)
+
+    def _live(self) -> AsyncioConnection:
+        if self._connection is None or not self._connection.is_open:
+            raise Unavailable(str(self._trouble) if self._trouble else "the broker is not connected")
+        return self._connection
+
+    async def _publishing(self) -> Publisher:
+        """The publisher, a new one where the broker closed the channel of the old (a refusal does that)."""
+        connection = self._live()
+        async with self._opening:
+            if self._publisher is None or not self._publisher.usable:
+                self._publisher = await Publisher.open(connection, str(self.user_id))
+            return self._publisher
+
+    def _forget_viewed(self, queue: str) -> None:
+        if any(known.name == queue and known.auto_delete for known in self._topology.queues):
+            self._topology = self._topology.without(queue)
