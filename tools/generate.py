@@ -13,6 +13,8 @@ import tempfile
 from importlib.resources import files
 from pathlib import Path
 
+import generate_client
+
 ROOT = Path(__file__).resolve().parent.parent
 PROTO = ROOT / "proto"
 PACKAGE = ROOT / "src" / "manman" / "v1"
@@ -48,6 +50,9 @@ def generate(target: Path) -> None:
         shutil.copytree(Path(folder) / "manman" / "v1", target)
         shutil.copy(Path(folder) / DESCRIPTORS, target / DESCRIPTORS)
     (target / "__init__.py").write_text(PAGE, encoding="utf-8")
+    source = generate_client.read(target / DESCRIPTORS)
+    (target / "types.py").write_text(generate_client.write_types(source), encoding="utf-8")
+    (target / "calls.py").write_text(generate_client.write_calls(source), encoding="utf-8")
     for path in target.glob("*"):
         if path.suffix in (".py", ".pyi"):
             text = re.sub(r"[ \t]+$", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
