@@ -69,7 +69,7 @@ def create(
             found = await find_config(client, config)
             wish: dict[str, Any] = {
                 "name": name,
-                "host_id": (await find_host(client, host) if host else await _only_host(client)).host_id,
+                "host_id": (await find_host(client, host) if host else await only_host(client)).host_id,
                 "config_id": found.config_id,
                 "parameters": parameters(sets),
                 "ports": port_wishes(ports),
@@ -224,7 +224,8 @@ def port_wishes(ports: list[str] | None) -> list[dict[str, Any]]:
     return wishes
 
 
-async def _only_host(client: Any) -> types.Host:
+async def only_host(client: Any) -> types.Host:
+    """The installation's only host; `Malformed` when there is none or more than one."""
     hosts = (await client.list_hosts(page_size=1000)).hosts
     if len(hosts) == 1:
         only: types.Host = hosts[0]
