@@ -34,7 +34,6 @@ LINE, STATE, SAMPLE, EXIT, HEAD = 1, 2, 3, 4, 5
 KINDS = (LINE, STATE, SAMPLE, EXIT, HEAD)
 STDERR = 1  # flag: the line came on stderr (never with a terminal)
 GOES_ON = 2  # flag: no newline was seen yet; the next line record continues this one
-COMMAND = 4  # flag: no output but what somebody typed on the console
 
 
 class Record(NamedTuple):
@@ -59,8 +58,8 @@ class Record(NamedTuple):
 
     @property
     def stream(self) -> str:
-        """A line's stream: out, err or in."""
-        return "in" if self.flags & COMMAND else "err" if self.flags & STDERR else "out"
+        """A line's stream: out or err."""
+        return "err" if self.flags & STDERR else "out"
 
     @property
     def said(self) -> dict[str, Any]:
@@ -100,13 +99,12 @@ class Spool:
     """The writing side. One wrapper has it open, and nobody else writes."""
 
     def __init__(self, folder: str, head: dict[str, Any], segment: int = SEGMENT, keep: int = SEGMENTS) -> None:
-        """Opens `folder`, makes it if it is missing; a torn tail is cut. Never fails for a full disk."""
+        """Opens what is in `folder`, which is made with the first record; a torn tail is cut. A full disk is no failure."""
         self.number = 0
         self.dropped = 0
         self._folder, self._head, self._limit, self._keep = folder, head, segment, keep
         self._fd = -1
         self._start = self._size = 0
-        os.makedirs(folder, mode=0o700, exist_ok=True)
         self._reopen()
 
     def _reopen(self) -> None:
@@ -187,6 +185,7 @@ class Spool:
         return whole
 
     def _next_segment(self, time: int) -> None:
+        os.makedirs(self._folder, mode=0o700, exist_ok=True)
         known = segments(self._folder)
         for _, path in known[: max(0, len(known) - self._keep + 1)]:
             os.unlink(path)
