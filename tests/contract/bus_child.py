@@ -1,18 +1,16 @@
-"""A process on a bus, to be killed: `bus_child.py PLACE consume QUEUE PREFETCH` | `own QUEUE` | `publish KEY COUNT`."""
+"""A process on a bus, to be killed: `python -m contract.bus_child PLACE consume QUEUE PREFETCH` | `own QUEUE` | `publish KEY COUNT`."""
 
 import asyncio
 import json
 import sys
 from datetime import timedelta
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
-SAID, sys.stdout = sys.stdout, sys.stderr  # the log must not come between what is said
-
-from places import Place
+from contract.places import Place
 
 from manman.events import topics
 from manman.events.bus import Bus, Kind, Outgoing, Queue, Topology
+
+SAID, sys.stdout = sys.stdout, sys.stderr  # the log must not come between what is said
 
 
 def say(text: str) -> None:

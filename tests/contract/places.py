@@ -11,6 +11,7 @@ from pathlib import Path
 
 from manman.events.bus import Bus, Topology
 
+TESTS = Path(__file__).resolve().parent.parent
 PATIENCE = timedelta(seconds=60)
 
 
@@ -43,11 +44,12 @@ class Place:
 @contextmanager
 def child(place: Place, *words: str) -> Iterator[subprocess.Popen[str]]:
     """Another process on the same bus, see `bus_child.py`; killed at the end if it still lives."""
-    program = Path(__file__).with_name("bus_child.py")
+    described = json.dumps({"kind": place.kind, "url": place.url})
     running = subprocess.Popen(
-        [sys.executable, str(program), json.dumps({"kind": place.kind, "url": place.url}), *words],
+        [sys.executable, "-m", "contract.bus_child", described, *words],
         stdout=subprocess.PIPE,
         text=True,
+        cwd=TESTS,
     )
     try:
         yield running

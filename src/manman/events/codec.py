@@ -133,8 +133,9 @@ def _decode_body(key: Key, body: bytes) -> AnyBody:
         raise Malformed("body", f"is {len(body)} bytes; at most {MOST_BODY_BYTES} are taken")
     if key.area == "health" and key.noun == "pulse" and not body:
         return contracts.Pulse()
-    struct = _struct_of(key)
+    struct: Any = _struct_of(key)
     plain = any(b'"%s"' % old.encode() in body for old in _ALIASES)
+    decoded: AnyBody
     try:
         if b"\\u0000" in body or plain:
             raw = _renamed(msgspec.json.decode(body))
@@ -150,7 +151,7 @@ def _decode_body(key: Key, body: bytes) -> AnyBody:
         raise Malformed("body", f"is not readable JSON ({type(error).__name__})") from None
     if isinstance(decoded, contracts.Command):
         _check_command(key, decoded)
-    return decoded  # type: ignore[no-any-return]
+    return decoded
 
 
 def _renamed(raw: Any) -> Any:

@@ -38,7 +38,7 @@ class Body(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 # ---- from a host to the processor ----------------------------------------------------------------
 
 
-class HostOnline(Body):
+class HostOnline(Body, frozen=True, kw_only=True):
     """`status.host.online`: the agent is here. `lease` (what it still holds) makes it the question for a new one."""
 
     host_id: Host
@@ -49,7 +49,7 @@ class HostOnline(Body):
     host_version: Number | None = None
 
 
-class HostOffline(Body):
+class HostOffline(Body, frozen=True, kw_only=True):
     """`status.host.offline`: the agent says goodbye; it closes its boot."""
 
     host_id: Host
@@ -59,7 +59,7 @@ class HostOffline(Body):
     lease: list[Range] | None = None
 
 
-class SessionSaid(Body):
+class SessionSaid(Body, frozen=True, kw_only=True):
     """One session that a host holds, as its report says it. `begun_version`: the wish that it had heard when it
     began."""
 
@@ -78,7 +78,7 @@ class SessionSaid(Body):
     at: datetime | None = None
 
 
-class DeploymentSaid(Body):
+class DeploymentSaid(Body, frozen=True, kw_only=True):
     """One deployment as its host holds it: the wish, the versions, the last run that it began, the install status."""
 
     deployment_id: DeploymentKey
@@ -91,7 +91,7 @@ class DeploymentSaid(Body):
     gave_up: Word | None = None
 
 
-class HostReport(Body):
+class HostReport(Body, frozen=True, kw_only=True):
     """`status.host.report`: everything that the host holds, answer to `command.host.<id>.report` or unasked."""
 
     host_id: Host
@@ -105,7 +105,7 @@ class HostReport(Body):
     host_version: Number | None = None
 
 
-class Restart(Body):
+class Restart(Body, frozen=True, kw_only=True):
     """What follows a crash: attempt number `attempt` of `of`, due at `at`."""
 
     attempt: Number
@@ -113,7 +113,7 @@ class Restart(Body):
     at: datetime | None = None
 
 
-class SessionStatus(Body):
+class SessionStatus(Body, frozen=True, kw_only=True):
     """`status.session.<word>`: a session is where the word says. Only `session_id` is required.
 
     `desired_version` is the wish that the host holds. `run`, `previous_session_id`, `cause` and `launch` come with a
@@ -141,7 +141,7 @@ class SessionStatus(Body):
     players: Number | None = None
 
 
-class CommandRefused(Body):
+class CommandRefused(Body, frozen=True, kw_only=True):
     """`status.command.refused`: the host will not do it, and says which wish it holds."""
 
     command_id: Word
@@ -153,7 +153,7 @@ class CommandRefused(Body):
     detail: Detail | None = None
 
 
-class DeploymentStatus(Body):
+class DeploymentStatus(Body, frozen=True, kw_only=True):
     """`status.deployment.{installing,ready,install_failed,removed,gave_up}`: progress and results of long work."""
 
     deployment_id: DeploymentKey
@@ -166,7 +166,7 @@ class DeploymentStatus(Body):
     detail: Detail | None = None
 
 
-class DeploymentSeen(Body):
+class DeploymentSeen(Body, frozen=True, kw_only=True):
     """`status.deployment.seen`: a wish arrived that changed no session."""
 
     deployment_id: DeploymentKey
@@ -175,7 +175,7 @@ class DeploymentSeen(Body):
     status: Literal["seen"] | None = None
 
 
-class Counts(Body):
+class Counts(Body, frozen=True, kw_only=True):
     """How many live sessions a host holds, in all and by status."""
 
     total: Number = 0
@@ -185,14 +185,14 @@ class Counts(Body):
     stopping: Number = 0
 
 
-class Live(Body):
+class Live(Body, frozen=True, kw_only=True):
     """A fingerprint of the ids of the live sessions: how many, and all of them xor-ed."""
 
     count: Number = 0
     xor: Number = 0
 
 
-class Heartbeat(Body):
+class Heartbeat(Body, frozen=True, kw_only=True):
     """`health.heartbeat`: perishable, never journalled. Only (boot, beat) above the known pair counts.
 
     `cpu` is a share (0 to 1), `memory` and `disk` are whatever the agent measured, each by name, in bytes.
@@ -214,13 +214,13 @@ class Heartbeat(Body):
     samples: list[dict[str, Any]] | None = None
 
 
-class Pulse(Body):
+class Pulse(Body, frozen=True, kw_only=True):
     """`health.pulse`: the processor to itself through the heartbeat queue: that way is open."""
 
     at: datetime | None = None
 
 
-class LogLine(Body):
+class LogLine(Body, frozen=True, kw_only=True):
     """One line of a console: its number (the wrapper's), time, stream and text."""
 
     n: Number
@@ -229,7 +229,7 @@ class LogLine(Body):
     stream: Word | None = None
 
 
-class LogLines(Body):
+class LogLines(Body, frozen=True, kw_only=True):
     """`logs.session.<session_id>.<host_id>`: a batch of lines."""
 
     lines: list[LogLine]
@@ -240,7 +240,7 @@ class LogLines(Body):
 # ---- from the control plane to one host ----------------------------------------------------------
 
 
-class Command(Body):
+class Command(Body, frozen=True, kw_only=True):
     """`command.host.<host_id>.<verb>`: ids and versions, never a configuration. Which fields a verb needs: `NEEDED`.
 
     `within` is seconds from receipt; `lease` is the host's whole set; `boot` (of `report`) the boot that is known;
@@ -291,7 +291,7 @@ NEEDED: dict[Verb, tuple[str, ...]] = {
 # ---- from the relay to other domains -------------------------------------------------------------
 
 
-class Endpoint(Body):
+class Endpoint(Body, frozen=True, kw_only=True):
     """Where players join: `join_url` is made of the config's template."""
 
     name: str
@@ -301,7 +301,7 @@ class Endpoint(Body):
     join_url: str | None = None
 
 
-class HostEvent(Body, omit_defaults=False):
+class HostEvent(Body, frozen=True, kw_only=True, omit_defaults=False):
     """`manman.host.{online,offline,stale}`: `silent_for` in seconds with a return; `last_seen`, `threshold`, `mass`
     with `stale`."""
 
@@ -319,7 +319,7 @@ class HostEvent(Body, omit_defaults=False):
     cause: str | None = None
 
 
-class SessionEvent(Body, omit_defaults=False):
+class SessionEvent(Body, frozen=True, kw_only=True, omit_defaults=False):
     """`manman.session.<status>` (and `unreachable`, `reachable`): everything needed to act without a call back.
 
     `number` is the session's history number, the event's `sequence`. `reason` … `restart` belong to an end.

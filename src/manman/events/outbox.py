@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 
-from manman.domain.ids import DeploymentId, HostId, SessionId, uuid7
+from manman.domain.ids import Chance, DeploymentId, HostId, SessionId, uuid7
 from manman.events import contracts, envelope, topics
 from manman.events.bus import Outgoing
 from manman.events.codec import encode_body
 from manman.events.envelope import Header
 
-Chance = Callable[[int], bytes]
 CONTROL_SOURCE = "/control"
 
 

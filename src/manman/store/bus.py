@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import asyncpg
 import msgspec
 
+from manman.domain.ids import Chance
 from manman.errors import ManManError, OutOfReach, Unavailable
 from manman.events.bus import Consumer, Depth, Outcome, Outgoing, QueueMissing, Topology
 from manman.observability import get_logger
@@ -34,7 +35,6 @@ CHANNEL = "manman_bus"
 REAP_SECONDS = 1.0
 FIRST_DELAY, LONGEST_DELAY = 0.1, 5.0
 POOL_MIN, POOL_MAX = 1, 4
-Chance = Callable[[int], bytes]
 
 
 async def connect(
@@ -64,22 +64,6 @@ async def connect(
         await bus.close()
         raise
     return bus
-
-
-@contextmanager
-def _reach() -> Iterator[None]:
-    """What the driver raises when the database is away, as `Unavailable`."""
-    try:
-        yield
-    except (
-        OSError,
-        asyncpg.InterfaceError,
-        asyncpg.PostgresConnectionError,
-        asyncpg.OperatorInterventionError,
-    ) as error:
-        raise Unavailable(f"the database went away: {error or type(error).__name__}") from error
-    except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError, asyncpg.InsufficientResourcesError) as error:
-        raise Unavailable(f"the database is busy: {error}") from error
 
 
 class PostgresBus:
@@ -114,6 +98,7 @@ class PostgresBus:
 
     @property
     def trouble(self) -> ManManError | None:
+        """Why it is not connected, None while it is."""
         return None if self.connected else self._trouble
 
     async def wait_connected(self) -> None:
@@ -173,11 +158,10 @@ class PostgresBus:
         """A transaction; with `hurry` its commit need not be on disk. Raises `Unavailable` while not connected."""
         if self._pool is None:
             raise Unavailable(str(self._trouble) if self._trouble else "the database is not connected")
-        with _reach():
-            async with self._pool.transaction() as conn:
-                if hurry:
-                    await conn.execute("SET LOCAL synchronous_commit TO off")
-                yield conn
+        async with self._pool.transaction() as conn:
+            if hurry:
+                await conn.execute("SET LOCAL synchronous_commit TO off")
+            yield conn
 
     async def leave(self, consumer: PostgresConsumer) -> None:
         """Returns what the consumer holds, now or as soon as the database is in reach again."""
@@ -226,20 +210,27 @@ class PostgresBus:
 
     async def _one_life(self) -> None:
         """One connection from its opening to its end; raises why it ended."""
-        small = msgspec.structs.replace(self._settings, db_pool_min=POOL_MIN, db_pool_max=POOL_MAX)
-        with _reach():
-            conn = await pools.single(self._settings)
-            pool = None
-            try:
-                self._owner = int.from_bytes(self._chance(8), "big") >> 1
+        conn = await pools.single(self._settings)
+        pool = None
+        try:
+            self._owner = int.from_bytes(self._chance(8), "big") >> 1
+            pool = await self._open_pool()
+            with pools.reach():
                 await conn.execute(sql["hold"], self._owner)
-                pool = await pools.connect(small)
                 async with pool.transaction() as work:
                     await work.fetch(sql["reap"], self._owner)
                     await bus_queues.declare(work, self._topology, self._owner)
                 await self._serve(conn, pool)
-            finally:
-                await self._end_life(conn, pool)
+        finally:
+            await self._end_life(conn, pool)
+
+    async def _open_pool(self) -> Pool:
+        small = msgspec.structs.replace(self._settings, db_pool_min=POOL_MIN, db_pool_max=POOL_MAX)
+        try:
+            return await pools.connect(small, patience=timedelta(0))
+        except OutOfReach as error:
+            # It answered a moment ago, so this is weather.
+            raise Unavailable(error.detail) from error
 
     async def _serve(self, conn: Connection, pool: Pool) -> None:
         lost = asyncio.Event()

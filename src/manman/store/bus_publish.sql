@@ -29,11 +29,13 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::tex
 ORDER BY m.place;
 
 -- name: drop_head
-DELETE FROM bus_messages
-WHERE queue = $1 AND id IN (
+-- Materialized: as a plain IN a join may run the subquery again, which then finds the next ones.
+WITH head AS MATERIALIZED (
     SELECT id FROM bus_messages WHERE queue = $1 AND taken_by IS NULL ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED
 )
-RETURNING exchange, key, headers, body, message_id, id;
+DELETE FROM bus_messages m USING head
+WHERE m.queue = $1 AND m.id = head.id
+RETURNING m.exchange, m.key, m.headers, m.body, m.message_id, m.id;
 
 -- name: head_sizes
 SELECT octet_length(body) AS size FROM bus_messages WHERE queue = $1 AND taken_by IS NULL ORDER BY id LIMIT $2;
@@ -46,11 +48,12 @@ SELECT pg_notify('manman_bus', name) FROM unnest($1::text[]) AS name;
 
 -- name: expired
 -- Waiting longer than allowed: out, and to the dead letters of queues that have some.
-DELETE FROM bus_messages m USING bus_queues q
-WHERE q.name = m.queue AND (m.queue, m.id) IN (
+WITH late AS MATERIALIZED (
     SELECT queue, id FROM bus_messages
     WHERE expires_at <= clock() AND taken_by IS NULL
     ORDER BY expires_at, id LIMIT 1000
     FOR UPDATE SKIP LOCKED
 )
+DELETE FROM bus_messages m USING late, bus_queues q
+WHERE m.queue = late.queue AND m.id = late.id AND q.name = m.queue
 RETURNING m.queue, m.exchange, m.key, m.headers, m.body, m.message_id, m.id, q.dead_letter_exchange;

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import pika
 from pika.adapters.asyncio_connection import AsyncioConnection
 
+from manman.domain.ids import Chance
 from manman.errors import ManManError, OutOfReach, Unavailable
 from manman.events.bus import Consumer, Depth, Outcome, Outgoing, Topology
 from manman.events.rabbit import declaring, link
@@ -22,7 +23,6 @@ log = get_logger(__name__)
 
 AT_START = timedelta(seconds=30)
 FIRST_DELAY, LONGEST_DELAY = 0.1, 5.0  # seconds; the longest stays below one silence threshold
-Chance = Callable[[int], bytes]
 
 
 async def connect(
@@ -87,7 +87,7 @@ class RabbitBus:
 
     @property
     def user_id(self) -> str | None:
-        return str(self._parameters.credentials.username)  # type: ignore[union-attr]
+        return str(self._parameters.credentials.username)
 
     @property
     def trouble(self) -> ManManError | None:
@@ -122,7 +122,7 @@ class RabbitBus:
     async def depth(self, queue: str) -> Depth:
         channel = await link.open_channel(self._live())
         try:
-            frame = await link.reply(channel, lambda done: channel.queue_declare(queue, passive=True, callback=done))
+            frame = await link.reply(channel, channel.queue_declare, queue, passive=True)
         finally:
             await link.close_channel(channel)
         return Depth(ready=frame.method.message_count, consumers=frame.method.consumer_count)
@@ -130,7 +130,7 @@ class RabbitBus:
     async def delete_queue(self, queue: str) -> None:
         channel = await link.open_channel(self._live())
         try:
-            await link.reply(channel, lambda done: channel.queue_delete(queue, callback=done))
+            await link.reply(channel, channel.queue_delete, queue)
         finally:
             await link.close_channel(channel)
         self._topology = self._topology.without(queue)
@@ -171,7 +171,7 @@ class RabbitBus:
             await asyncio.sleep(self._delay(failures))
 
     def _delay(self, failures: int) -> float:
-        longest = min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(failures, 10))
+        longest: float = min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(failures, 10))
         share = int.from_bytes(self._chance(4), "big") / 2**32
         return longest * (0.5 + share / 2)
 
@@ -193,7 +193,8 @@ class RabbitBus:
             self._ready.set()
             self._changed.set()
             log.info("broker_connected", broker=link.place(self._parameters))
-            raise link.ours(await ended)
+            # Shielded: cancelling this task must not cancel what the end below waits for.
+            raise link.ours(await asyncio.shield(ended))
         finally:
             self._ready.clear()
             self._connection = self._publisher = None

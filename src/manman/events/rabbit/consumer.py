@@ -39,8 +39,8 @@ class RabbitConsumer:
         consumer._channel = channel
         channel.add_on_cancel_callback(lambda _: consumer._end(QueueMissing(f"queue {queue!r} was deleted")))
         try:
-            await link.reply(channel, lambda done: channel.basic_qos(prefetch_count=prefetch, callback=done))
-            await link.reply(channel, lambda done: channel.basic_consume(queue, consumer._take, callback=done))
+            await link.reply(channel, channel.basic_qos, prefetch_count=prefetch)
+            await link.reply(channel, channel.basic_consume, queue, consumer._take)
         except BaseException:
             await link.close_channel(channel)
             raise

@@ -32,32 +32,19 @@ async def declare(connection: AsyncioConnection, topology: Topology) -> None:
     channel = await link.open_channel(connection)
     try:
         for exchange in topology.exchanges:
-            await link.reply(
-                channel,
-                lambda done, exchange=exchange: channel.exchange_declare(
-                    exchange, exchange_type="topic", durable=True, callback=done
-                ),
-            )
+            await link.reply(channel, channel.exchange_declare, exchange, exchange_type="topic", durable=True)
         for queue in topology.queues:
-            await link.reply(channel, lambda done, queue=queue: _declare_queue(channel, queue, done))
-        for binding in topology.bindings:
+            exclusive = queue.kind is Kind.EXCLUSIVE
             await link.reply(
                 channel,
-                lambda done, binding=binding: channel.queue_bind(
-                    binding.queue, binding.exchange, routing_key=binding.pattern, callback=done
-                ),
+                channel.queue_declare,
+                queue.name,
+                durable=not exclusive,
+                exclusive=exclusive,
+                auto_delete=queue.auto_delete,
+                arguments=arguments(queue),
             )
+        for binding in topology.bindings:
+            await link.reply(channel, channel.queue_bind, binding.queue, binding.exchange, routing_key=binding.pattern)
     finally:
         await link.close_channel(channel)
-
-
-def _declare_queue(channel: Any, queue: Queue, done: Any) -> None:
-    exclusive = queue.kind is Kind.EXCLUSIVE
-    channel.queue_declare(
-        queue.name,
-        durable=not exclusive,
-        exclusive=exclusive,
-        auto_delete=queue.auto_delete,
-        arguments=arguments(queue),
-        callback=done,
-    )

@@ -78,7 +78,7 @@ async def open_connection(made: pika.URLParameters, setting: str) -> AsyncioConn
 
 
 def _refusal(error: Exception, made: pika.URLParameters, setting: str) -> ManManError:
-    user = made.credentials.username  # type: ignore[union-attr]
+    user = made.credentials.username
     for cause in _causes(error):
         match cause:
             case failures.ProbableAuthenticationError() | failures.AuthenticationError():
@@ -137,9 +137,8 @@ async def open_channel(
         raise ours(error) from error
 
 
-async def reply(channel: Channel, ask: Callable[[Callable[[Any], None]], Any]) -> Any:
-    """Asks something of the channel and waits for the answer; the channel closing instead is raised as one of
-    ours."""
+async def reply(channel: Channel, operation: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+    """Calls the channel's `operation` and waits for its answer; the channel closing instead is raised as one of ours."""
     answered: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
     def on_answer(frame: Any) -> None:
@@ -152,7 +151,7 @@ async def reply(channel: Channel, ask: Callable[[Callable[[Any], None]], Any]) -
 
     channel.add_on_close_callback(on_close)
     try:
-        ask(on_answer)
+        operation(*arguments, callback=on_answer, **named)
         return await answered
     except Exception as error:
         raise ours(error) from error

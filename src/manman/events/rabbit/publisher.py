@@ -54,7 +54,7 @@ class Publisher:
         publisher = cls(channel, user_id)
         made.append(publisher)
         channel.add_on_return_callback(publisher._returned)
-        await link.reply(channel, lambda done: channel.confirm_delivery(publisher._confirmed, callback=done))
+        await link.reply(channel, channel.confirm_delivery, publisher._confirmed)
         return publisher
 
     @property
