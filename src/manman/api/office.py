@@ -1,0 +1,27 @@
+"""What every use case may need beside its request: settings, pool, bus, chance. Made once by the process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from manman.api.settings import ApiSettings
+from manman.events.bus import Bus
+from manman.events.outbox import Chance
+from manman.store.pool import Pool
+
+
+@dataclass(slots=True, kw_only=True)
+class Office:
+    """One API process. `chance(n)` gives n unguessable bytes; `clock` seconds that only rise (deadlines, rates).
+
+    `stopping` is set on SIGTERM: streams say `bye`. `deaf` tells why a door is not ready, None when it is.
+    """
+
+    settings: ApiSettings
+    pool: Pool
+    bus: Bus
+    chance: Chance
+    clock: Callable[[], float]
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
