@@ -130,7 +130,7 @@ class Spool:
         at = 0
         while at < len(batch):
             taken = self._fitting(batch, at)
-            done = self._write(batch[at : at + taken], time)
+            done = self._write(batch[at : at + taken], time, self.number - len(batch) + at)
             written, at = written + done, at + taken
         self.dropped += len(batch) - written
         return written
@@ -144,7 +144,7 @@ class Spool:
 
     def say(self, kind: int, said: dict[str, Any], time: int) -> bool:
         """Appends a state or sample; False if there is no room."""
-        return self._write([pack(kind, self.number, time, _json(said))], time) == 1
+        return self._write([pack(kind, self.number, time, _json(said))], time, self.number) == 1
 
     def exit(self, said: dict[str, Any], time: int) -> bool:
         """Appends the exit and waits for the disk. False: no room, or the disk refuses; say it again later."""
@@ -167,11 +167,13 @@ class Spool:
             os.close(self._fd)
             self._fd = -1
 
-    def _write(self, records: list[bytes], time: int) -> int:
-        """How many of the records are whole on the disk; what is written in part is cut off again."""
+    def _write(self, records: list[bytes], time: int, before: int) -> int:
+        """How many of the records are whole on the disk; what is written in part is cut off again.
+
+        `before` is the number of the last line before them."""
         try:
             if self._fd < 0 or self._size + len(records[0]) > self._limit:
-                self._next_segment(time)
+                self._next_segment(time, before)
             done = os.pwrite(self._fd, b"".join(records), self._size)
         except OSError:
             return 0
@@ -184,14 +186,14 @@ class Spool:
             os.ftruncate(self._fd, self._size)
         return whole
 
-    def _next_segment(self, time: int) -> None:
+    def _next_segment(self, time: int, before: int) -> None:
         os.makedirs(self._folder, mode=0o700, exist_ok=True)
         known = segments(self._folder)
         for _, path in known[: max(0, len(known) - self._keep + 1)]:
             os.unlink(path)
         start = self._start + self._size
         path = os.path.join(self._folder, f"{start:016x}")
-        head = pack(HEAD, self.number, time, _json(self._head))
+        head = pack(HEAD, before, time, _json(self._head))
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             if os.pwrite(fd, head, 0) != len(head):
