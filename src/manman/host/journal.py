@@ -84,6 +84,7 @@ class Journal:
         self._db = sqlite3.connect(path, isolation_level=None, timeout=10)
         self._depth = 0
         self._committed: list[Callable[[], None]] = []
+        self._undo: list[Callable[[], None]] = []
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")
         with self._full():
@@ -121,9 +122,12 @@ class Journal:
                 self._db.execute("ROLLBACK")
             self.sequence = said
             self._committed.clear()
+            for undo in reversed(self._undo):
+                undo()
             raise
         finally:
             self._depth = 0
+            self._undo.clear()
         calls, self._committed = self._committed, []
         for call in calls:
             call()
@@ -134,6 +138,11 @@ class Journal:
             self._committed.append(call)
         else:
             call()
+
+    def or_else(self, undo: Callable[[], None]) -> None:
+        """Calls back when what is being written fails, so that memory is as the disk; within a block only."""
+        if self._depth:
+            self._undo.append(undo)
 
     @contextmanager
     def _full(self) -> Iterator[None]:

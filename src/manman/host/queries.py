@@ -262,7 +262,7 @@ async def _by_opengsq(protocol: str, address: str, port: int, timeout: timedelta
     kind = getattr(opengsq, name, None)
     if kind is None:
         raise Malformed("query.protocol", f"{protocol!r} is not in this version of the query library")
-    asked = kind(address, port, timeout.total_seconds())
+    asked: Any = kind(address, port, timeout.total_seconds())
     question = getattr(asked, "get_status", None) or asked.get_info
     try:
         status = await question()
