@@ -11,11 +11,10 @@ import hashlib
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from manman.domain.ids import HostId, UserId
+from manman.domain.ids import Chance, HostId, UserId
 from manman.errors import RefusedError
-from manman.events.outbox import Chance
 
 if TYPE_CHECKING:
     from manman.api.office import Office
@@ -69,7 +68,8 @@ class Caller:
     expires_at: datetime | None = None
     address: str = ""
     trace_id: str = ""
-    secret: bytes = field(default=b"", repr=False)
+    # What the audit row tells of a change, where it is more than the request: before → after by field.
+    notes: dict[str, Any] = field(default_factory=dict)
 
     def may(self, permission: str) -> bool:
         """Whether the caller holds a permission."""

@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from manman.api.rates import Rates
 from manman.api.settings import ApiSettings
+from manman.domain.ids import Chance
 from manman.events.bus import Bus
-from manman.events.outbox import Chance
 from manman.store.pool import Pool
 
 
@@ -16,7 +17,7 @@ from manman.store.pool import Pool
 class Office:
     """One API process. `chance(n)` gives n unguessable bytes; `clock` seconds that only rise (deadlines, rates).
 
-    `stopping` is set on SIGTERM: streams say `bye`. `deaf` tells why a door is not ready, None when it is.
+    `stopping` is set on SIGTERM: streams say `bye`.
     """
 
     settings: ApiSettings
@@ -24,4 +25,5 @@ class Office:
     bus: Bus
     chance: Chance
     clock: Callable[[], float]
+    rates: Rates
     stopping: asyncio.Event = field(default_factory=asyncio.Event)

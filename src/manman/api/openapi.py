@@ -60,7 +60,7 @@ def _services() -> set[str]:
 def _reached() -> list[Descriptor]:
     found: dict[str, Descriptor] = {}
 
-    def visit(descriptor: Descriptor) -> None:
+    def visit(descriptor: Any) -> None:
         if descriptor.file.package != "manman.v1" or descriptor.full_name in found:
             return
         if not descriptor.GetOptions().map_entry:
@@ -87,7 +87,7 @@ def _operation(method: Method) -> Schema:
         "security": [] if method.needs.permission == "public" else [{"bearer": []}],
     }
     if method.body:
-        part = method.request.DESCRIPTOR
+        part: Any = method.request.DESCRIPTOR
         if method.body != "*":
             part = part.fields_by_name[method.body].message_type
         content = {"schema": _ref(part), "example": example(part, asked=True)}

@@ -22,7 +22,7 @@ class Done:
 
 
 UseCase = Callable[[Any, Any, Any], Awaitable[Message | Done]]
-Streaming = Callable[[Any, Any, Any], AsyncIterator[Message]]
+Streaming = Callable[[Any, Any, Any], Awaitable[AsyncIterator[Message]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ def use_case(name: str) -> Callable[[C], C]:
 
 
 def stream_case(name: str, bye: Callable[[str], Message]) -> Callable[[C], C]:
-    """Binds `async def f(request, caller, office)`, an asynchronous generator of messages, to a streaming method."""
+    """Binds `async def f(request, caller, office) -> AsyncIterator` to a streaming method; it raises before the first message."""
 
     def bind(function: C) -> C:
         if name in streams:

@@ -9,6 +9,7 @@ import grpc
 from google.protobuf import any_pb2, duration_pb2
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
+from grpc import aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
@@ -34,10 +35,10 @@ OPTIONS = [
 ]
 
 
-def server(office: Office) -> Any:
-    """A gRPC server of every service, health and reflection; the caller adds ports and starts it."""
-    made = grpc.aio.server(options=OPTIONS)
-    services: dict[str, dict[str, grpc.RpcMethodHandler]] = {}
+def server(office: Office) -> tuple[Any, Any]:
+    """(gRPC server of every service, health and reflection; its health servicer). The caller adds ports and starts it."""
+    made: Any = aio.server(options=OPTIONS)
+    services: dict[str, dict[str, Any]] = {}
     for method in methods().values():
         services.setdefault(f"manman.v1.{method.service}", {})[method.rpc] = _handler(office, method)
     made.add_generic_rpc_handlers(
@@ -46,18 +47,17 @@ def server(office: Office) -> Any:
     probe = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(probe, made)
     reflection.enable_server_reflection((*services, health.SERVICE_NAME, reflection.SERVICE_NAME), made)
-    made.probe = probe
-    return made
+    return made, probe
 
 
-async def say_serving(made: Any, serving: bool) -> None:
+async def say_serving(probe: Any, serving: bool) -> None:
     """What the health service answers for the whole."""
     word = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
-    await made.probe.set("", word)
+    await probe.set("", word)
 
 
-def _handler(office: Office, method: Method) -> grpc.RpcMethodHandler:
-    async def unary(request: Message, context: Any) -> Message | None:
+def _handler(office: Office, method: Method) -> Any:
+    async def unary(request: Message, context: Any) -> Any:
         ask = _ask(office, method, request, context)
         try:
             answer = await call.call(office, ask)
@@ -106,7 +106,7 @@ def _address(peer: str) -> str:
 
 
 async def _abort(context: Any, error: Exception, ask: Ask) -> None:
-    if isinstance(error, grpc.aio.AbortError):
+    if isinstance(error, aio.AbortError):
         raise error
     problem = problem_of(error)
     if problem.code == "internal":
