@@ -1,0 +1,108 @@
+"""Hosts: the order of their heartbeats, when one is silent, and when that may be judged at all.
+
+Only the database's clock is asked, so skew on a host or a replica cannot change a verdict. `stale` is how a host becomes
+offline without having said so.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from manman.domain.ids import HostId
+
+GOODBYE = (1 << 63) - 1
+"""The beat of a boot that said goodbye: nothing of that boot is newer."""
+
+PULSE_FRESH = timedelta(seconds=3)
+MASS_OF = 4
+
+
+class Presence(StrEnum):
+    """What a host's history and events say of it; `new` has never been heard."""
+
+    NEW = "new"
+    ONLINE = "online"
+    OFFLINE = "offline"
+    STALE = "stale"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """Liveness of one host, as its row says. `away_since` is set when it left and cleared once a report was applied."""
+
+    host_id: HostId
+    online: bool
+    boot: int
+    beat: int
+    last_seen: datetime
+    away_since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostMoved:
+    """A host came or went: one history row and one external event."""
+
+    host_id: HostId
+    from_: Presence
+    to: Presence
+    at: datetime
+    cause: str
+    last_seen: datetime | None = None
+    mass: bool | None = None
+    event_id: str | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pulse:
+    """The ear: when heartbeats last came through, and since when without a pause."""
+
+    last: datetime
+    since: datetime
+
+
+def is_newer(boot: int | None, beat: int | None, known: tuple[int, int] | None) -> bool:
+    """Whether a heartbeat counts. One without a boot is always the newest (a plain publisher); else (boot, beat) must rise."""
+    if known is None or boot is None:
+        return True
+    return (boot, beat or 0) > known
+
+
+def is_silent(last_seen: datetime, now: datetime, threshold: timedelta) -> bool:
+    """Whether nothing was heard for longer than the threshold."""
+    return now - last_seen > threshold
+
+
+def can_judge(pulse: Pulse | None, now: datetime, threshold: timedelta, reconnect: timedelta) -> bool:
+    """Whether silence means something: heartbeats come through, and have for long enough that every agent is back."""
+    if pulse is None or now - pulse.last > PULSE_FRESH:
+        return False
+    return now - pulse.since > threshold + reconnect
+
+
+def deaf_since(pulse: Pulse | None, now: datetime) -> datetime | None:
+    """Since when nothing is heard at all; None while the ear is good."""
+    if pulse is None:
+        return None
+    return pulse.last if now - pulse.last > PULSE_FRESH else None
+
+
+def is_mass(silent: int, online: int) -> bool:
+    """Whether more than half of at least four fell silent together: they wait one further threshold."""
+    return online >= MASS_OF and silent * 2 > online
+
+
+def unreachable_since(heard: Heard | None, now: datetime, threshold: timedelta) -> datetime | None:
+    """Since when nobody knows how a host's sessions are: silent or offline since it was last seen; back, but no report
+    applied yet: since then; else None."""
+    if heard is None:
+        return None
+    if not heard.online or is_silent(heard.last_seen, now, threshold):
+        return heard.last_seen
+    return heard.away_since
+
+
+def lease_size(deployments: int) -> int:
+    """How many session ids a host should hold: a reboot takes one for each deployment at once."""
+    return max(50, 4 * deployments)
