@@ -1,0 +1,124 @@
+"""Deployments: a config placed on a host. Its install status moves by its host's reports alone; its wish is people's."""
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from manman.domain.ids import DeploymentId, HostId, SessionId
+from manman.domain.sessions import Desired
+from manman.domain.wishes import Wish
+
+
+class Install(StrEnum):
+    """How far a deployment's install is."""
+
+    INSTALLING = "installing"
+    READY = "ready"
+    INSTALL_FAILED = "install_failed"
+    REMOVING = "removing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """A deployment's row as the event path loads and saves it. `number` is that of its last history row.
+
+    `seen_version` is what its host said last, not the highest: a restored disk has forgotten. `last_run` numbers its sessions.
+    """
+
+    id: DeploymentId
+    host_id: HostId
+    name: str
+    status: Install
+    desired: Desired
+    desired_version: int
+    fresh_version: int
+    seen_version: int
+    last_run: int
+    number: int
+    version: int
+    config: int
+    config_revision: int
+    seen_deployment_version: int = 0
+    last_session: SessionId | None = None
+    gave_up: str | None = None
+    gave_up_version: int | None = None
+    progress: float | None = None
+    detail: str = ""
+    suspended: bool = False
+    removed: bool = False
+
+    @property
+    def wish(self) -> Wish:
+        """What people want, as commands carry it."""
+        return Wish(desired=self.desired, version=self.desired_version, fresh_version=self.fresh_version)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeploymentMoved:
+    """Its status moved, it gave up, or it is gone: one history row and one notice. `word` is what is told."""
+
+    before: Deployment
+    after: Deployment
+    word: str
+    cause: str
+    event_id: str | None = None
+    trace_id: str | None = None
+
+
+def parked(deployment: Deployment, live: bool) -> bool:
+    """Whether it may be moved or removed: stopped (or gave up at that version), seen by its host, nothing live.
+
+    A restart that is due at the host is in no row: so the host must have seen the stop.
+    """
+    settled = deployment.desired is Desired.STOPPED or deployment.gave_up_version == deployment.desired_version
+    return settled and deployment.seen_version == deployment.desired_version and not live
+
+
+def seen(deployment: Deployment, version: int | None) -> Deployment:
+    """The row after its host said which wish it holds."""
+    return (
+        deployment
+        if version is None or version == deployment.seen_version
+        else replace(deployment, seen_version=version)
+    )
+
+
+def wished(deployment: Deployment, desired: Desired, *, fresh: bool = False) -> Deployment:
+    """The row after a power command: the version rises by one; `fresh` (Restart) asks for a session begun at it or later."""
+    version = deployment.desired_version + 1
+    return replace(
+        deployment,
+        desired=desired,
+        desired_version=version,
+        fresh_version=version if fresh else deployment.fresh_version,
+        gave_up=None,
+        gave_up_version=None,
+    )
+
+
+def taken_over(deployment: Deployment, held: Wish) -> Deployment:
+    """The row of a restored database takes over a wish of its host that is above its own; a lower one changes nothing."""
+    if held.version <= deployment.desired_version:
+        return deployment
+    return replace(
+        deployment,
+        desired=held.desired,
+        desired_version=held.version,
+        fresh_version=max(held.fresh_version, deployment.fresh_version),
+        seen_version=held.version,
+    )
+
+
+def installed(
+    deployment: Deployment, word: str, progress: float | None, detail: str, version: int | None
+) -> Deployment:
+    """The row after its host said how far the install is; `removed` marks it as gone. An old version's word changes nothing."""
+    if version is not None and version < deployment.seen_deployment_version:
+        return deployment
+    seen_version = max(version or 0, deployment.seen_deployment_version)
+    if word == "removed":
+        return replace(deployment, removed=True, seen_deployment_version=seen_version)
+    if deployment.status is Install.REMOVING:
+        return deployment
+    status = Install(word)
+    shown = progress if status is Install.INSTALLING else None
+    return replace(deployment, status=status, progress=shown, detail=detail, seen_deployment_version=seen_version)
