@@ -65,7 +65,7 @@ def not_begun(means: Means, held: HeldSession, reason: str = "superseded") -> No
 def _finish(means: Means, held: HeldSession, end: End, at: datetime, tail: list[str] | None = None) -> None:
     """One write: the legal steps to the final state, the deployment as the policy leaves it, and a give-up."""
     with (
-        observe(acts.SESSION_END, session_id=held.session_id, how=end.value, reason=held.reason),
+        observe(acts.SESSION_END, session_id=held.session_id, how=end.value, reason=held.reason, detail=held.detail),
         means.journal.write(),
     ):
         deployment = following.after_end(means, held, end, at)

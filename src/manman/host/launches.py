@@ -8,13 +8,13 @@ Two copies a deployment: `newest.json`, the last that was fetched, whose policy 
 from __future__ import annotations
 
 import asyncio
-import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
+from manman.domain import durations
 from manman.domain.ids import DeploymentId, SessionId
 from manman.errors import Malformed, ManManError, TimedOut
 from manman.host import files
@@ -22,8 +22,6 @@ from manman.v1.types import Launch
 
 NEWEST, BEGUN = "newest.json", "begun.json"
 FETCH_DEADLINE = timedelta(seconds=8)
-_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 class Source(Protocol):
@@ -96,11 +94,10 @@ def folder_of(state: Path, deployment_id: DeploymentId) -> Path:
 
 def seconds(text: str | None, default: float) -> float:
     """Seconds of a duration such as "90s" or "1m30s"; raises `Malformed`."""
-    if not text:
-        return default
-    if not re.fullmatch(rf"(?:{_PART.pattern})+", text):
-        raise Malformed("duration", f"{text!r} is none, as 90s would be")
-    return sum(float(amount) * _UNITS[unit] for amount, unit in _PART.findall(text))
+    try:
+        return durations.parse(text, timedelta(seconds=default)).total_seconds()
+    except ValueError as error:
+        raise Malformed("duration", str(error)) from None
 
 
 def _is_away(error: ManManError) -> bool:

@@ -259,11 +259,11 @@ async def _by_opengsq(protocol: str, address: str, port: int, timeout: timedelta
         raise Malformed("query.protocol", f"{protocol!r} is not known; one of {known}")
     import opengsq
 
-    kind = getattr(opengsq, name, None)
+    kind: Any = getattr(opengsq, name, None)
     if kind is None:
         raise Malformed("query.protocol", f"{protocol!r} is not in this version of the query library")
     asked: Any = kind(address, port, timeout.total_seconds())
-    question = getattr(asked, "get_status", None) or asked.get_info
+    question: Any = getattr(asked, "get_status", None) or asked.get_info
     try:
         status = await question()
     except Exception as error:  # whatever a strange reply makes it raise means: no answer

@@ -23,7 +23,7 @@ from manman.wrapper import pipe, spool_reader
 
 LABEL = "label.json"
 START_DEADLINE = 30.0
-LIMITS = {"core": 0, "nofile": [16384, 65536]}
+LIMITS = {"core": 0}
 
 
 class Label(msgspec.Struct, frozen=True):

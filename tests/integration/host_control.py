@@ -1,0 +1,189 @@
+"""The control plane as far as an agent sees it: commands through a real broker, and what the agent said, in order."""
+
+import asyncio
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from manman.domain.ids import HostId
+from manman.events import codec, outbox, topology
+from manman.events.bus import Bus, Consumer
+from manman.events.codec import Message
+from manman.events.rabbit import bus as rabbit
+from manman.v1.types import ConfigFile, Launch, LaunchPort, Query, Readiness, RestartPolicy, StopSpec
+
+TESTS = Path(__file__).resolve().parent.parent
+PATIENCE = 15.0
+HOST = HostId(1)
+
+
+def free_port() -> int:
+    """A port of loopback that nobody holds now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def demo(deployment_id: int, *, version: int = 1, **changed: Any) -> Launch:
+    """A launch of the demo game on a free port, ready when its line says so."""
+    port = free_port()
+    fields: dict[str, Any] = {
+        "deployment_id": deployment_id,
+        "version": version,
+        "digest": f"digest-{version}",
+        "name": "arena",
+        "runtime": "process",
+        "argv": ["manman-demo", "--port", str(port), "--save-file", "scores.json"],
+        "ports": [LaunchPort(name="game", protocol="tcp", address="127.0.0.1", port=port)],
+        "readiness": Readiness(kind="line", pattern="Ready on", timeout="60s"),
+        "stop": StopSpec(command="stop", grace="20s"),
+        "restart": RestartPolicy(policy="on_crash", delay="1s", max_delay="5s", limit=5, window="600s"),
+        "start_on_boot": True,
+        "expected_exit_codes": [0],
+        "terminal": True,
+    }
+    return Launch(**(fields | changed))
+
+
+class Control:
+    """One host's other side. `said` holds every status message, oldest first."""
+
+    def __init__(self, bus: Bus, consumer: Consumer, url: str, place: Path) -> None:
+        self.bus, self._consumer, self._url = bus, consumer, url
+        self.state, self.launches = place / "host", place / "launches"
+        self.launches.mkdir(exist_ok=True)
+        self.said: list[Message] = []
+        self._agents: list[subprocess.Popen[bytes]] = []
+        self._logs = place / "agent.log"
+
+    # ---- the agent's process ----
+
+    def start_agent(self, *, state: Path | None = None, url: str | None = None, **more: Any) -> subprocess.Popen[bytes]:
+        told = {"url": url or self._url, "launches": str(self.launches), "host_id": HOST, "state": str(state or self.state)}
+        with self._logs.open("ab") as log:
+            agent = subprocess.Popen(
+                [sys.executable, "-m", "integration.host_program", json.dumps(told | more)],
+                cwd=TESTS,
+                stdout=log,
+                stderr=log,
+            )
+        self._agents.append(agent)
+        return agent
+
+    def log(self) -> str:
+        return self._logs.read_text(errors="replace")
+
+    def end(self) -> None:
+        """Ends agents and, by their wrappers, every game of this place."""
+        for agent in self._agents:
+            agent.kill()
+            agent.wait()
+        for pid in self.wrappers():
+            os.kill(pid, 9)
+
+    def wrappers(self) -> list[int]:
+        from manman.wrapper import launch, spool_reader
+
+        folders = [folder for folder in (self.state / "sessions").glob("*") if launch.is_alive(folder)]
+        return [head["wrapper"] for folder in folders if (head := spool_reader.head_of(folder))]
+
+    def game(self, session_id: int) -> int:
+        """The pid of a session's game."""
+        from manman.wrapper import spool_reader
+        from manman.wrapper.spool import STATE
+
+        records = spool_reader.read_from(self.state / "sessions" / str(session_id), 0).records
+        pid: int = next(r.said["game"] for r in records if r.kind == STATE and r.said["state"] == "starting")
+        return pid
+
+    # ---- words ----
+
+    def put(self, launch: Launch) -> None:
+        (self.launches / f"{launch.deployment_id}.json").write_bytes(msgspec.json.encode(launch))
+
+    async def tell(self, verb: Any, *, ttl: timedelta | None = None, **fields: Any) -> None:
+        row = outbox.command(HOST, verb, now=datetime.now(UTC), chance=os.urandom, ttl=ttl, **fields)
+        await self.bus.publish([outbox.outgoing(row)])
+
+    async def start(self, deployment_id: int, session_id: int, *, run: int, version: int, **more: Any) -> None:
+        await self.tell(
+            "start",
+            session_id=session_id,
+            deployment_id=deployment_id,
+            run=run,
+            desired="running",
+            desired_version=version,
+            fresh_version=0,
+            within=60.0,
+            **more,
+        )
+
+    async def wish(self, verb: str, deployment_id: int, desired: str, version: int, fresh: int = 0, **more: Any) -> None:
+        await self.tell(
+            verb, deployment_id=deployment_id, desired=desired, desired_version=version, fresh_version=fresh, **more
+        )
+
+    async def hear(self, wanted: Callable[[Message], bool], patience: float = PATIENCE) -> Message:
+        """The first message that is wanted, past ones included."""
+        for message in self.said:
+            if wanted(message):
+                return message
+        deadline = asyncio.get_running_loop().time() + patience
+        while (left := deadline - asyncio.get_running_loop().time()) > 0:
+            for delivery in await self._consumer.get_batch(100, wait=timedelta(seconds=left)):
+                self.said.append(codec.decode(delivery.key, delivery.headers, delivery.body, delivery.user_id))
+                await self._consumer.ack(delivery)
+            for message in self.said:
+                if wanted(message):
+                    return message
+        words = [f"{m.key.noun}.{m.key.word} {getattr(m.body, 'session_id', '')}" for m in self.said]
+        raise AssertionError(f"never heard; heard {words}\n{self.log()[-6000:]}")
+
+    async def session(self, session_id: int, word: str) -> Any:
+        """The body of a session's status, waited for."""
+        message = await self.hear(
+            lambda m: m.key.noun == "session" and m.key.word == word and m.body.session_id == session_id  # type: ignore[union-attr]
+        )
+        return message.body
+
+    async def host(self, word: str) -> Any:
+        return (await self.hear(lambda m: m.key.noun == "host" and m.key.word == word)).body
+
+    async def deployment(self, word: str) -> Any:
+        return (await self.hear(lambda m: m.key.noun == "deployment" and m.key.word == word)).body
+
+    def words(self, session_id: int) -> list[str]:
+        """The statuses of a session in the order in which they were heard, repeats left out."""
+        words = [m.key.word for m in self.said if m.key.noun == "session" and m.body.session_id == session_id]  # type: ignore[union-attr]
+        return [word for n, word in enumerate(words) if n == 0 or words[n - 1] != word]
+
+    def sequences(self) -> list[tuple[str, int]]:
+        return [(m.attributes.journal_id or "", m.attributes.sequence or 0) for m in self.said if m.attributes]
+
+
+@asynccontextmanager
+async def control(url: str, place: Path) -> AsyncIterator[Control]:
+    """The control plane of host 1 on a broker; whatever runs in `place` is ended afterwards."""
+    bus = await rabbit.connect(url, topology=topology.processor() + topology.host(HOST))
+    try:
+        async with bus.consume("processor-events", 100) as consumer:
+            it = Control(bus, consumer, url, place)
+            try:
+                yield it
+            finally:
+                it.end()
+    finally:
+        await bus.close()
+
+
+__all__ = ["ConfigFile", "Control", "Query", "control", "demo"]
