@@ -15,6 +15,13 @@ from manman.wrapper import launch
 SOURCE = Path(manman.__file__).parent
 LIMIT = 16 * 1024
 GAME = "print('up')\nfor n in range(200_000): print('line', n)\nprint('over'); input()"
+IMPORTED = """
+import sys
+sys.path.append(sys.argv[1])
+import manman.wrapper.main
+for name, module in list(sys.modules.items()):
+    print(name, getattr(module, "__file__", None))
+"""
 
 
 def resident(pid: int) -> int:
@@ -41,12 +48,11 @@ def test_the_wrapper_is_at_most_16_mib_resident_while_its_game_prints(
 
 
 def test_of_our_code_the_wrapper_imports_itself_alone_and_nothing_from_site_packages() -> None:
-    script = (
-        f"import sys; sys.path.append({str(SOURCE.parent)!r}); import manman.wrapper.main; "
-        "print('\\n'.join(f'{name} {getattr(module, \"__file__\", None)}' for name, module in sys.modules.items()))"
-    )
     done = subprocess.run(
-        [sys.executable, "-I", "-S", "-B", "-c", script.replace('\\"', "'")], capture_output=True, text=True, check=True
+        [sys.executable, "-I", "-S", "-B", "-c", IMPORTED, str(SOURCE.parent)],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     rows = [row.split(" ", 1) for row in done.stdout.splitlines()]
     names = {name for name, _ in rows}

@@ -48,7 +48,7 @@ class Cgroup:
 
 def make(session: str, memory: int | None) -> Cgroup | None:
     """A cgroup below the wrapper's own, with a memory limit in bytes; None where this machine does not allow it."""
-    name = "manman-" + re.sub(r"[^A-Za-z0-9_-]", "_", session)
+    name = f"manman-{re.sub('[^A-Za-z0-9_-]', '_', session)}-{os.getpid()}"
     for parent, events, limit in _candidates():
         folder = os.path.join(parent, name)
         try:

@@ -72,7 +72,7 @@ def _pipes() -> tuple[tuple[int, ...], tuple[int, ...]]:
 def _become(launch: Launch, theirs: tuple[int, ...], procs: str | None, wrapper: int, fail: int) -> NoReturn:
     """In the forked process: never returns, and never lets an exception out."""
     steps: tuple[tuple[str, Callable[[], object]], ...] = (
-        ("session", lambda: _own_session(launch, theirs)),
+        ("session", lambda: _own_session(theirs)),
         ("oom_score_adj", _go_first),
         ("cgroup", lambda: _join(procs)),
         ("rlimits", lambda: _limit(launch)),
@@ -93,13 +93,12 @@ def _become(launch: Launch, theirs: tuple[int, ...], procs: str | None, wrapper:
         os._exit(127)
 
 
-def _own_session(launch: Launch, theirs: tuple[int, ...]) -> None:
+def _own_session(theirs: tuple[int, ...]) -> None:
     os.setsid()
     for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    if launch.terminal:
-        fcntl.ioctl(theirs[0], termios.TIOCSCTTY, 0)
+    # Not its controlling terminal: that would be hung up under what the program leaves behind, which may be saving.
     # Standard descriptors may be closed in a wrapper that was started without them: first out of their way, then in place.
     spare = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3) for fd in theirs]
     for target, fd in enumerate(spare):
