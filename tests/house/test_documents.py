@@ -32,25 +32,25 @@ def test_links_between_documents_resolve() -> None:
 
 
 def test_decisions_are_numbered_in_a_row_and_have_their_parts() -> None:
-    names = sorted(name for name in files() if name.startswith("docs/adr/") and not name.endswith("index.md"))
+    names = sorted(name for name in files() if name.startswith("docs/adr/") and not name.endswith("README.md"))
     numbers = [int(match.group(1)) for name in names if (match := DECISION.match(name))]
     assert numbers == list(range(1, len(names) + 1))
     assert [name for name in names if [part for part in PARTS if f"\n## {part}\n" not in text(name)]] == []
 
 
 def test_the_index_names_every_document() -> None:
-    index = text("docs/index.md")
-    decisions = text("docs/adr/index.md")
-    inside = [PurePosixPath(name) for name in documents() if name.startswith("docs/") and name != "docs/index.md"]
+    index = text("docs/README.md")
+    decisions = text("docs/adr/README.md")
+    inside = [PurePosixPath(name) for name in documents() if name.startswith("docs/") and name != "docs/README.md"]
     missing = [str(path) for path in inside if path.parts[1] != "adr" and str(path.relative_to("docs")) not in index]
     assert missing == []
     assert [
         str(path)
         for path in inside
-        if path.parts[1] == "adr" and path.name != "index.md" and path.name not in decisions
+        if path.parts[1] == "adr" and path.name != "README.md" and path.name not in decisions
     ] == []
 
 
 def test_the_rule_sees_a_broken_link() -> None:
-    assert broken("docs/index.md", "[x](nowhere.md)") == ["nowhere.md"]
-    assert broken("docs/index.md", "[x](index.md) [y](https://example.org)") == []
+    assert broken("docs/README.md", "[x](nowhere.md)") == ["nowhere.md"]
+    assert broken("docs/README.md", "[x](README.md) [y](https://example.org)") == []
