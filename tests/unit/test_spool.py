@@ -43,7 +43,7 @@ def shown(records: list[spool.Record]) -> list[tuple[int, int, bytes]]:
 
 
 @given(batches=st.lists(lines, max_size=8), limit=st.integers(1, 3000))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_what_was_written_is_read_once_in_order_over_any_segments_and_portions(
     batches: list[list[tuple[int, bytes]]], limit: int
 ) -> None:
@@ -60,7 +60,7 @@ def test_what_was_written_is_read_once_in_order_over_any_segments_and_portions(
 
 
 @given(batch=lines.filter(bool), cut=st.integers(0, 10_000), junk=st.binary(max_size=40))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_a_torn_tail_is_cut_and_numbering_goes_on_from_what_is_whole(
     batch: list[tuple[int, bytes]], cut: int, junk: bytes
 ) -> None:
@@ -81,7 +81,7 @@ def test_a_torn_tail_is_cut_and_numbering_goes_on_from_what_is_whole(
 
 
 @given(batch=lines.filter(bool), at=st.integers(0, 100_000), flip=st.integers(1, 255))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_a_damaged_byte_never_yields_a_line_that_nobody_printed(
     batch: list[tuple[int, bytes]], at: int, flip: int
 ) -> None:

@@ -54,7 +54,7 @@ def parse(data: bytes) -> Launch:
     """The launch that these bytes state. Raises `BadLaunch`."""
     try:
         said = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadLaunch(f"launch.json is no JSON: {error}") from None
     if not isinstance(said, dict):
         raise BadLaunch("launch.json must hold one object")
