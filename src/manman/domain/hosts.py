@@ -29,14 +29,16 @@ class Presence(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heard:
-    """Liveness of one host, as its row says. `away_since` is set when it left and cleared once a report was applied."""
+    """Liveness of one host, as its row says. `returned_at` is set when it came back and cleared once
+    a report was applied; `asked_at` is when it was last asked for one."""
 
     host_id: HostId
     online: bool
     boot: int
     beat: int
     last_seen: datetime
-    away_since: datetime | None = None
+    returned_at: datetime | None = None
+    asked_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +102,7 @@ def unreachable_since(heard: Heard | None, now: datetime, threshold: timedelta) 
         return None
     if not heard.online or is_silent(heard.last_seen, now, threshold):
         return heard.last_seen
-    return heard.away_since
+    return heard.returned_at
 
 
 def lease_size(deployments: int) -> int:

@@ -102,6 +102,7 @@ class Session:
     begun_version: int = 0
     previous_session_id: SessionId | None = None
     cause: str | None = None
+    config: int | None = None
     config_revision: int | None = None
     deployment_version: int | None = None
     launch: str | None = None

@@ -1,0 +1,118 @@
+"""The fold: one message after another over the rows of a batch. Pure; what it decides is in the `World`.
+
+The way through: malformed → dead letter; settled already → duplicate; else the rule of its kind; then its number is settled,
+whatever became of it. A message refused for good is a row of `dead_letters` in the same transaction.
+"""
+
+from typing import assert_never
+
+from manman.events import contracts
+from manman.events.codec import Message
+from manman.processor import fold_deployments, fold_hosts, fold_reports, fold_sessions
+from manman.processor.outcomes import Outcome, Refusal
+from manman.processor.world import Arrived, DeadLetter, World
+
+
+def fold(world: World, batch: list[Arrived]) -> list[Outcome]:
+    """Apply a batch in order; one outcome for each message."""
+    return [apply(world, arrived) for arrived in batch]
+
+
+def apply(world: World, arrived: Arrived) -> Outcome:
+    """Apply one message; never raises for anything that a message may say."""
+    outcome = _apply(world, arrived)
+    world.count(outcome.value)
+    return outcome
+
+
+def _apply(world: World, arrived: Arrived) -> Outcome:
+    message = arrived.message
+    if message is None:
+        return _refuse(world, arrived, Refusal("malformed", arrived.malformed or "it cannot be decoded"))
+    if message.dead_letter is not None:
+        return _replay(world, arrived, message, message.dead_letter)
+    journal, sequence = arrived.journal, arrived.sequence
+    if journal is None or sequence is None or journal[0] not in world.hosts:
+        return _settle(world, arrived, message)
+    if world.is_settled(journal, sequence):
+        return Outcome.DUPLICATE
+    outcome = _settle(world, arrived, message)
+    all_below = outcome is not Outcome.DEAD and isinstance(message.body, contracts.HostReport)
+    world.settle(journal, sequence, all_below=all_below)
+    return outcome
+
+
+def _settle(world: World, arrived: Arrived, message: Message) -> Outcome:
+    said = _rule(world, message)
+    return _refuse(world, arrived, said) if isinstance(said, Refusal) else said
+
+
+def _replay(world: World, arrived: Arrived, message: Message, number: int) -> Outcome:
+    """A dead letter again: believed only from the control plane, whatever its sequence; it closes or keeps its row."""
+    if not arrived.from_control_plane:
+        return _refuse(world, arrived, Refusal("foreign", "only the control plane may replay a dead letter"))
+    said = _rule(world, message)
+    world.closed[number] = said.detail if isinstance(said, Refusal) else None
+    return Outcome.DEAD if isinstance(said, Refusal) else said
+
+
+def _rule(world: World, message: Message) -> Outcome | Refusal:
+    if message.host_id is not None and message.host_id not in world.hosts:
+        return Refusal("unknown_host", f"there is no host {message.host_id}")
+    match message.body:
+        case contracts.SessionStatus():
+            return fold_sessions.said(world, message, message.body)
+        case contracts.CommandRefused():
+            return fold_sessions.refused(world, message, message.body)
+        case contracts.DeploymentStatus():
+            return fold_deployments.said(world, message, message.body)
+        case contracts.DeploymentSeen():
+            return fold_deployments.seen(world, message, message.body)
+        case contracts.HostOnline() | contracts.HostOffline() | contracts.HostReport():
+            return _host_rule(world, message, message.body)
+        case contracts.Heartbeat() | contracts.Pulse() | contracts.LogLines():
+            return Refusal("misrouted", f"{message.key.text} does not belong into this queue")
+        case contracts.Command() | contracts.HostEvent() | contracts.SessionEvent():
+            return Refusal("misrouted", f"{message.key.text} is not something that a host says")
+        case _:
+            assert_never(message.body)
+
+
+def _host_rule(
+    world: World, message: Message, body: contracts.HostOnline | contracts.HostOffline | contracts.HostReport
+) -> Outcome | Refusal:
+    match body:
+        case contracts.HostOnline():
+            return fold_hosts.online(world, message, body)
+        case contracts.HostOffline():
+            return fold_hosts.offline(world, message, body)
+        case contracts.HostReport():
+            return fold_reports.report(world, message, body)
+        case _:
+            assert_never(body)
+
+
+def _refuse(world: World, arrived: Arrived, why: Refusal) -> Outcome:
+    message = arrived.message
+    host_id = message.host_id if message is not None else None
+    attributes = message.attributes if message is not None else None
+    session = (
+        message.body.session_id if message is not None and isinstance(message.body, contracts.SessionStatus) else None
+    )
+    world.dead.append(
+        DeadLetter(
+            key=arrived.key,
+            headers=arrived.headers,
+            body=arrived.body,
+            reason=why.reason,
+            detail=why.detail,
+            host_id=host_id,
+            session_id=session,
+            journal=attributes.journal_id if attributes is not None else None,
+            sequence=attributes.sequence if attributes is not None else None,
+            event_id=attributes.id if attributes is not None else None,
+        )
+    )
+    if why.ask_report:
+        world.ask_report(host_id)
+    return Outcome.DEAD

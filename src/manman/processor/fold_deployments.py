@@ -1,0 +1,78 @@
+"""What hosts say of deployments, folded: how far an install is, which wish is held, that the host gave up."""
+
+from dataclasses import replace
+
+from manman.domain import deployments
+from manman.domain.deployments import Deployment, DeploymentMoved
+from manman.events import contracts
+from manman.events.codec import Message
+from manman.processor.outcomes import Outcome, Refusal
+from manman.processor.world import World
+
+
+def said(world: World, message: Message, body: contracts.DeploymentStatus) -> Outcome | Refusal:
+    """`status.deployment.{installing,ready,install_failed,removed,gave_up}`."""
+    deployment = world.deployments.get(body.deployment_id)
+    if deployment is None:
+        return Refusal("unknown_deployment", f"there is no deployment {body.deployment_id}")
+    if message.host_id is not None and message.host_id != deployment.host_id:
+        return Refusal(
+            "foreign", f"deployment {deployment.id} is on host {deployment.host_id}, not on host {message.host_id}"
+        )
+    word = body.status or message.key.word
+    before = deployments.seen(deployment, body.desired_version)
+    if word == "gave_up":
+        return _gave_up(world, message, before, body)
+    after = deployments.installed(
+        before, word, body.progress, body.detail or body.reason or "", body.deployment_version
+    )
+    world.keep_deployment(after)
+    if after.removed == before.removed and after.status is before.status:
+        return Outcome.UNCHANGED
+    _move(world, message, deployment, after, word)
+    return Outcome.APPLIED
+
+
+def _gave_up(world: World, message: Message, before: Deployment, body: contracts.DeploymentStatus) -> Outcome:
+    version = body.desired_version if body.desired_version is not None else before.desired_version
+    if version < before.desired_version or before.gave_up_version == version:
+        # A power command came after it: it tries again.
+        world.keep_deployment(before)
+        return Outcome.UNCHANGED
+    after = replace(before, gave_up=body.reason or "limit", gave_up_version=version)
+    world.keep_deployment(after)
+    _move(world, message, before, after, "gave_up")
+    return Outcome.APPLIED
+
+
+def seen(world: World, message: Message, body: contracts.DeploymentSeen) -> Outcome | Refusal:
+    """`status.deployment.seen`: the wish that its host holds; above the row's, its host is asked for a report."""
+    deployment = world.deployments.get(body.deployment_id)
+    if deployment is None:
+        return Outcome.LATE
+    if message.host_id is not None and message.host_id != deployment.host_id:
+        return Refusal(
+            "foreign", f"deployment {deployment.id} is on host {deployment.host_id}, not on host {message.host_id}"
+        )
+    if body.desired_version > deployment.desired_version:
+        world.ask_report(deployment.host_id)
+    if body.desired_version == deployment.seen_version:
+        return Outcome.UNCHANGED
+    world.keep_deployment(deployments.seen(deployment, body.desired_version))
+    return Outcome.APPLIED
+
+
+def _move(world: World, message: Message, before: Deployment, after: Deployment, word: str) -> None:
+    numbered = replace(after, number=after.number + 1)
+    world.keep_deployment(numbered)
+    attributes = message.attributes
+    world.deployments_moved.append(
+        DeploymentMoved(
+            before=before,
+            after=numbered,
+            word=word,
+            cause="host" if word != "gave_up" else f"gave up: {after.gave_up}",
+            event_id=attributes.id if attributes is not None else None,
+            trace_id=attributes.traceparent if attributes is not None else None,
+        )
+    )

@@ -1,0 +1,80 @@
+"""Hosts that come and go, folded. A host leaves by exactly one event and returns by one."""
+
+from dataclasses import replace
+
+from manman.domain.hosts import GOODBYE, Heard, HostMoved, Presence, is_newer
+from manman.events import contracts
+from manman.events.codec import Message
+from manman.processor.outcomes import Outcome, Refusal
+from manman.processor.world import World
+
+
+def online(world: World, message: Message, body: contracts.HostOnline) -> Outcome | Refusal:
+    """`status.host.online`: the agent is here; it gets its lease and is asked for a report."""
+    heard = world.hosts[body.host_id]
+    if not is_newer(body.boot, 0, (heard.boot, heard.beat)) and not (heard.online and body.boot == heard.boot):
+        return Outcome.LATE
+    if body.agent_version is not None:
+        world.agent_versions[body.host_id] = body.agent_version
+    came_back = returned(world, heard, boot=body.boot, beat=0, event_id=_event_id(message))
+    world.lease_wanted.add(body.host_id)
+    world.ask_report(body.host_id, boot=world.hosts[body.host_id].boot)
+    return Outcome.APPLIED if came_back else Outcome.UNCHANGED
+
+
+def returned(world: World, heard: Heard, *, boot: int | None, beat: int | None, event_id: str | None = None) -> bool:
+    """Take a sign of life that is newer than the known one; True when the host had been away."""
+    was = world.presence(heard.host_id)
+    at = (boot, beat or 0) if boot is not None else (heard.boot, heard.beat if heard.beat != GOODBYE else 0)
+    away = was is not Presence.ONLINE
+    world.keep_host(
+        replace(
+            heard,
+            online=True,
+            boot=at[0],
+            beat=max(at[1], heard.beat) if at[0] == heard.boot and heard.beat != GOODBYE else at[1],
+            last_seen=world.now,
+            returned_at=world.now if away and was is not Presence.NEW else heard.returned_at,
+        )
+    )
+    if away:
+        world.hosts_moved.append(
+            HostMoved(
+                host_id=heard.host_id,
+                from_=was,
+                to=Presence.ONLINE,
+                at=world.now,
+                cause="heard",
+                last_seen=None if was is Presence.NEW else heard.last_seen,
+                event_id=event_id,
+            )
+        )
+    return away
+
+
+def offline(world: World, message: Message, body: contracts.HostOffline) -> Outcome | Refusal:
+    """`status.host.offline`: a goodbye closes its boot; one of an older boot is late."""
+    heard = world.hosts[body.host_id]
+    boot = body.boot if body.boot is not None else heard.boot
+    if boot < heard.boot or (boot == heard.boot and heard.beat == GOODBYE):
+        return Outcome.LATE
+    was = world.presence(body.host_id)
+    world.keep_host(replace(heard, online=False, boot=boot, beat=GOODBYE, returned_at=None))
+    if was is Presence.OFFLINE:
+        return Outcome.UNCHANGED
+    world.hosts_moved.append(
+        HostMoved(
+            host_id=body.host_id,
+            from_=was,
+            to=Presence.OFFLINE,
+            at=world.now,
+            cause="said goodbye",
+            last_seen=heard.last_seen,
+            event_id=_event_id(message),
+        )
+    )
+    return Outcome.APPLIED
+
+
+def _event_id(message: Message) -> str | None:
+    return message.attributes.id if message.attributes is not None else None

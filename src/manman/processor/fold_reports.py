@@ -1,0 +1,126 @@
+"""A host's report against the rows, folded: after it the database says what the machine says."""
+
+from dataclasses import replace
+from typing import assert_never
+
+from manman.domain import deployments, reports
+from manman.domain.hosts import GOODBYE
+from manman.domain.ids import HostId
+from manman.domain.reports import Act, Verdict
+from manman.domain.sessions import FINAL, LIVE, Desired, Moved, Reason, Said, Session, Status, decide
+from manman.domain.wishes import Wish
+from manman.events import contracts
+from manman.events.codec import Message
+from manman.processor import fold_sessions
+from manman.processor.outcomes import Outcome, Refusal
+from manman.processor.world import Stray, World
+
+
+def report(world: World, message: Message, body: contracts.HostReport) -> Outcome | Refusal:
+    """`status.host.report`: wishes first, then every session that either side knows."""
+    heard = world.hosts[body.host_id]
+    if body.boot is not None and body.boot < heard.boot:
+        return Outcome.LATE
+    for held in body.deployments:
+        _deployment(world, body.host_id, held)
+    _sessions(world, message, body)
+    now = world.hosts[body.host_id]
+    if now.returned_at is not None or now.beat == GOODBYE:
+        world.keep_host(replace(now, returned_at=None))
+    if body.agent_version is not None:
+        world.agent_versions[body.host_id] = body.agent_version
+    return Outcome.APPLIED
+
+
+def _sessions(world: World, message: Message, body: contracts.HostReport) -> None:
+    reported = {said.session_id: said for said in body.sessions}
+    rows = [s for s in world.sessions.values() if s.host_id == body.host_id and (s.status in LIVE or s.id in reported)]
+    for row in sorted(rows, key=lambda s: s.id):
+        _session(world, message, row, reported.get(row.id))
+    for said in sorted(body.sessions, key=lambda s: (s.run or 0, s.session_id)):
+        if said.session_id not in world.sessions:
+            _unknown(world, message, body.host_id, said)
+        elif world.sessions[said.session_id].host_id != body.host_id:
+            _list(world, body.host_id, said, "the session belongs to another host")
+    world.reported[body.host_id] = frozenset(reported)
+
+
+def _deployment(world: World, host_id: HostId, held: contracts.DeploymentSaid) -> None:
+    row = world.deployments.get(held.deployment_id)
+    if row is None or row.host_id != host_id:
+        return
+    after = deployments.seen(row, held.desired_version)
+    if held.desired is not None and held.desired_version is not None:
+        wish = Wish(desired=Desired(held.desired), version=held.desired_version, fresh_version=held.fresh_version or 0)
+        after = deployments.taken_over(after, wish)
+    world.keep_deployment(replace(after, last_run=max(after.last_run, held.last_run or 0)))
+
+
+def _session(world: World, message: Message, row: Session, said: contracts.SessionSaid | None) -> None:
+    verdict = reports.judge(None if said is None else Status(said.status), row, ours=True)
+    match verdict.act:
+        case Act.WALK | Act.CRASH:
+            _walk(world, message, row, said, verdict)
+        case Act.END:
+            world.tell(row.host_id, "end", session_id=row.id)
+        case Act.STRAY:
+            _list(world, row.host_id, said, verdict.why)
+        case Act.NOTHING | Act.WAIT | Act.INSERT:
+            pass
+        case _:
+            assert_never(verdict.act)
+
+
+def _walk(world: World, message: Message, row: Session, said: contracts.SessionSaid | None, verdict: Verdict) -> None:
+    attributes = message.attributes
+    for status in verdict.path:
+        last = status is verdict.path[-1] and status in FINAL
+        at = said.at if said is not None and said.at is not None and status is verdict.path[-1] else world.now
+        heard = Said(
+            status=status,
+            at=at,
+            cause="report",
+            trace_id=attributes.traceparent if attributes is not None else None,
+            exit_code=said.exit_code if said is not None and last else None,
+            signal=said.signal if said is not None and last else None,
+            reason=_reason(said) if last else None,
+            detail=said.detail if said is not None else verdict.why,
+        )
+        decision = decide(_allowing(row, status), heard, world.now)
+        if not isinstance(decision, Moved):
+            return
+        after = replace(decision.after, desired=row.desired)
+        world.move(replace(decision, after=after))
+        row = after
+
+
+def _allowing(row: Session, status: Status) -> Session:
+    """A host that stopped what somebody asked it to stop is right, also where the row's wish was overtaken."""
+    return replace(row, desired=Desired.STOPPED) if status is Status.STOPPING else row
+
+
+def _reason(said: contracts.SessionSaid | None) -> str:
+    if said is None or said.reason is None:
+        return Reason.UNKNOWN.value
+    return said.reason if said.reason in fold_sessions.REASONS else Reason.UNKNOWN.value
+
+
+def _unknown(world: World, message: Message, host_id: HostId, said: contracts.SessionSaid) -> None:
+    deployment = world.deployments.get(said.deployment_id)
+    ours = deployment is not None and deployment.host_id == host_id
+    verdict = reports.judge(Status(said.status), None, ours=ours)
+    if verdict.act is Act.STRAY:
+        _list(world, host_id, said, verdict.why)
+        return
+    heard = Said(status=Status.PENDING, at=said.at or world.now, cause=said.cause or "report")
+    fold_sessions.begin(world, host_id, said, heard)
+    row = world.sessions[said.session_id]
+    if row.status not in FINAL:
+        _session(world, message, row, said)
+
+
+def _list(world: World, host_id: HostId, said: contracts.SessionSaid | None, why: str) -> None:
+    if said is not None and said.status in LIVE:
+        world.strays.append(
+            Stray(host_id=host_id, session_id=said.session_id, deployment_id=said.deployment_id, why=why)
+        )

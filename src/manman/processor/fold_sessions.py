@@ -1,0 +1,217 @@
+"""What hosts say of sessions, folded: a transition, a newcomer from the host's lease, a refused start."""
+
+from dataclasses import replace
+
+from manman.domain import deployments, ranges, reports
+from manman.domain.deployments import Deployment
+from manman.domain.ids import HostId
+from manman.domain.sessions import (
+    FINAL,
+    Desired,
+    Late,
+    Moved,
+    Reason,
+    Restart,
+    Said,
+    Session,
+    Skipped,
+    Status,
+    Unchanged,
+    clipped,
+    decide,
+)
+from manman.events import contracts
+from manman.events.codec import Message
+from manman.processor.outcomes import Outcome, Refusal
+from manman.processor.world import World
+
+REASONS = frozenset(Reason)
+
+
+def said(world: World, message: Message, body: contracts.SessionStatus) -> Outcome | Refusal:
+    """`status.session.<word>`: move the session, or insert the one that its host began."""
+    row = world.sessions.get(body.session_id)
+    if row is None:
+        return _newcomer(world, message, body)
+    if message.host_id is not None and message.host_id != row.host_id:
+        return Refusal("foreign", f"session {row.id} belongs to host {row.host_id}, not to host {message.host_id}")
+    if body.deployment_id is not None and body.deployment_id != row.deployment_id:
+        return Refusal(
+            "foreign", f"session {row.id} belongs to deployment {row.deployment_id}, not {body.deployment_id}"
+        )
+    _heard_wish(world, row, body.desired_version)
+    return take(world, row, what_was_said(world, message, body))
+
+
+def take(world: World, row: Session, heard: Said) -> Outcome | Refusal:
+    """One status of a known session, by the table."""
+    decision = decide(row, heard, world.now)
+    match decision:
+        case Moved():
+            world.move(decision)
+            return Outcome.APPLIED
+        case Unchanged():
+            if decision.differs:
+                world.keep(decision.after)
+            return Outcome.UNCHANGED
+        case Late():
+            if decision.stray:
+                world.ask_report(row.host_id)
+            return Outcome.LATE
+        case Skipped():
+            return Refusal("skipped_state", decision.detail, ask_report=True)
+
+
+def what_was_said(world: World, message: Message, body: contracts.SessionStatus) -> Said:
+    """A message as the rules want it; its time is its host's, else the database's."""
+    attributes = message.attributes
+    at = attributes.time if attributes is not None and attributes.time is not None else world.now
+    plan = body.restart
+    return Said(
+        status=Status(body.status or message.key.word),
+        at=at,
+        cause=body.cause or "host",
+        event_id=attributes.id if attributes is not None else None,
+        trace_id=attributes.traceparent if attributes is not None else None,
+        exit_code=body.exit_code,
+        signal=body.signal,
+        reason=_reason(body.reason),
+        detail=body.detail,
+        progress=body.progress,
+        players=body.players,
+        tail=None if body.tail is None else tuple(body.tail),
+        restart=None if plan is None else Restart(attempt=plan.attempt, of=plan.of, at=plan.at),
+    )
+
+
+def _reason(word: str | None) -> str | None:
+    """The reasons that are known; a word of a newer agent is `unknown`."""
+    return word if word is None or word in REASONS else Reason.UNKNOWN.value
+
+
+def _heard_wish(world: World, row: Session, version: int | None) -> None:
+    deployment = world.deployments.get(row.deployment_id)
+    if deployment is None or version is None:
+        return
+    if version > deployment.desired_version:
+        # A restored database: the report brings the wish that its host holds.
+        world.ask_report(row.host_id)
+    world.keep_deployment(deployments.seen(deployment, version))
+
+
+def _newcomer(world: World, message: Message, body: contracts.SessionStatus) -> Outcome | Refusal:
+    word = body.status or message.key.word
+    if word != Status.PENDING or body.run is None or body.deployment_id is None or message.host_id is None:
+        return Refusal("unknown_session", f"there is no session {body.session_id}", ask_report=True)
+    deployment = world.deployments.get(body.deployment_id)
+    if deployment is None:
+        return Refusal("unknown_deployment", f"there is no deployment {body.deployment_id}", ask_report=True)
+    if deployment.host_id != message.host_id:
+        return Refusal(
+            "foreign", f"deployment {deployment.id} is on host {deployment.host_id}, not on host {message.host_id}"
+        )
+    if not ranges.contains(world.leases.get(message.host_id, ()), body.session_id):
+        # A disk restored from a copy: the game comes back under a good id.
+        world.lease_wanted.add(message.host_id)
+        world.tell(message.host_id, "end", session_id=body.session_id)
+        return Refusal(
+            "id_not_leased", f"session id {body.session_id} is not of the lease of host {message.host_id}, or was used"
+        )
+    begin(world, message.host_id, body, what_was_said(world, message, body))
+    return Outcome.APPLIED
+
+
+def begin(world: World, host_id: HostId, body: contracts.SessionStatus | contracts.SessionSaid, heard: Said) -> None:
+    """Insert a session that its host began by itself; the id leaves the lease; the rule of two rows ends a rival."""
+    deployment_id = body.deployment_id
+    if deployment_id is None:
+        raise ValueError("a session that begins has a deployment")
+    deployment = world.deployments[deployment_id]
+    run = body.run or deployment.last_run + 1
+    world.leases[host_id] = ranges.without(world.leases.get(host_id, ()), [body.session_id])
+    world.used_ids.setdefault(host_id, []).append(body.session_id)
+    session = _new_row(world, deployment, body, heard, run)
+    present = world.live_of(deployment_id)
+    rule = None if present is None else reports.two_rows(run, present)
+    if rule is not None and present is not None and rule.winner is reports.Winner.NEWCOMER:
+        _lose(world, present, rule)
+    world.inserted.add(session.id)
+    world.move(Moved(before=None, after=session, said=heard))
+    if rule is not None and rule.winner is reports.Winner.PRESENT:
+        _lose(world, session, rule)
+        world.keep_deployment(replace(world.deployments[deployment_id], last_run=max(run, deployment.last_run)))
+        return
+    now = world.deployments[deployment_id]
+    version = body.desired_version if isinstance(body, contracts.SessionStatus) else None
+    world.keep_deployment(
+        replace(deployments.seen(now, version), last_run=max(run, now.last_run), last_session=session.id)
+    )
+
+
+def _new_row(
+    world: World, deployment: Deployment, body: contracts.SessionStatus | contracts.SessionSaid, heard: Said, run: int
+) -> Session:
+    at = clipped(heard.at, after=heard.at, now=world.now)
+    return Session(
+        id=body.session_id,
+        deployment_id=deployment.id,
+        host_id=deployment.host_id,
+        status=Status.PENDING,
+        desired=deployment.desired if deployment.desired is Desired.STOPPED else Desired.RUNNING,
+        run=run,
+        number=1,
+        at=at,
+        begun_version=body.begun_version or 0,
+        previous_session_id=body.previous_session_id,
+        cause=body.cause or heard.cause,
+        config=deployment.config,
+        config_revision=deployment.config_revision,
+        deployment_version=deployment.version,
+        launch=body.launch,
+        created_at=at,
+        progressed_at=world.now,
+        detail=heard.detail,
+    )
+
+
+def _lose(world: World, session: Session, rule: reports.TwoRows) -> None:
+    """Walk the loser to its end; one that was pending is told to stop, which makes that way legal."""
+    row = replace(session, desired=Desired.STOPPED) if rule.reason is Reason.SUPERSEDED else session
+    for status in rule.loser_path:
+        last = status in FINAL
+        heard = Said(status=status, at=world.now, cause="two_rows", reason=rule.reason.value if last else None)
+        decision = decide(row, heard, world.now)
+        if isinstance(decision, Moved):
+            world.move(decision)
+            row = decision.after
+
+
+def refused(world: World, message: Message, body: contracts.CommandRefused) -> Outcome | Refusal:
+    """`status.command.refused`: its wish is heard; a start that was refused ends its row as superseded."""
+    if body.deployment_id is not None and (deployment := world.deployments.get(body.deployment_id)) is not None:
+        if message.host_id is not None and deployment.host_id != message.host_id:
+            return Refusal("foreign", f"deployment {deployment.id} is not on host {message.host_id}")
+        world.keep_deployment(deployments.seen(deployment, body.desired_version))
+    row = world.sessions.get(body.session_id) if body.session_id is not None else None
+    if row is None or row.status is not Status.PENDING:
+        return Outcome.UNCHANGED
+    if message.host_id is not None and row.host_id != message.host_id:
+        return Refusal("foreign", f"session {row.id} belongs to host {row.host_id}, not to host {message.host_id}")
+    _heard_wish(world, row, body.desired_version)
+    row = replace(world.sessions[row.id], desired=Desired.STOPPED)
+    reason = _reason(body.reason) or Reason.SUPERSEDED.value
+    for status in (Status.STOPPING, Status.STOPPED):
+        last = status is Status.STOPPED
+        heard = Said(
+            status=status,
+            at=world.now,
+            cause="start refused by its host",
+            event_id=message.attributes.id if message.attributes is not None else None,
+            reason=reason if last else None,
+            detail=body.detail if last else None,
+        )
+        decision = decide(row, heard, world.now)
+        if isinstance(decision, Moved):
+            world.move(decision)
+            row = decision.after
+    return Outcome.APPLIED

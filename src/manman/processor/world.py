@@ -1,0 +1,175 @@
+"""The rows of one batch as the fold sees them, and what the fold decided. Nothing here acts."""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from manman.domain import ranges
+from manman.domain.deployments import Deployment, DeploymentMoved
+from manman.domain.hosts import GOODBYE, Heard, HostMoved, Presence
+from manman.domain.ids import Chance, DeploymentId, HostId, SessionId
+from manman.domain.ranges import Ranges
+from manman.domain.sessions import LIVE, Moved, Session
+from manman.events.codec import Message
+from manman.events.outbox import OutboxRow, command
+
+Journal = tuple[HostId, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetter:
+    """A message that cannot be applied: its reason is a stable word, the detail a sentence for whoever mends the cause."""
+
+    key: str
+    headers: dict[str, Any]
+    body: bytes
+    reason: str
+    detail: str
+    host_id: HostId | None = None
+    session_id: SessionId | None = None
+    journal: str | None = None
+    sequence: int | None = None
+    event_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stray:
+    """A session that a host runs and the database cannot place: listed, never touched."""
+
+    host_id: HostId
+    session_id: SessionId
+    deployment_id: DeploymentId | None
+    why: str
+
+
+@dataclass(slots=True, kw_only=True)
+class World:
+    """Locked rows (by their keys), changed as the fold goes on; what changed is what `store` saves.
+
+    `now` is the database's clock at the load; `threshold` that of silent hosts. `hosts` holds every host that exists.
+    """
+
+    now: datetime
+    threshold: timedelta
+    chance: Chance
+    hosts: dict[HostId, Heard] = field(default_factory=dict)
+    seen: dict[Journal, Ranges] = field(default_factory=dict)
+    leases: dict[HostId, Ranges] = field(default_factory=dict)
+    deployments: dict[DeploymentId, Deployment] = field(default_factory=dict)
+    sessions: dict[SessionId, Session] = field(default_factory=dict)
+    # what was decided
+    inserted: set[SessionId] = field(default_factory=set)
+    touched_sessions: set[SessionId] = field(default_factory=set)
+    touched_deployments: set[DeploymentId] = field(default_factory=set)
+    touched_hosts: set[HostId] = field(default_factory=set)
+    touched_journals: set[Journal] = field(default_factory=set)
+    used_ids: dict[HostId, list[SessionId]] = field(default_factory=dict)
+    moved: list[Moved] = field(default_factory=list)
+    deployments_moved: list[DeploymentMoved] = field(default_factory=list)
+    hosts_moved: list[HostMoved] = field(default_factory=list)
+    commands: list[OutboxRow] = field(default_factory=list)
+    dead: list[DeadLetter] = field(default_factory=list)
+    closed: dict[int, str | None] = field(default_factory=dict)
+    strays: list[Stray] = field(default_factory=list)
+    reported: dict[HostId, frozenset[SessionId]] = field(default_factory=dict)
+    lease_wanted: set[HostId] = field(default_factory=set)
+    report_wanted: dict[HostId, int | None] = field(default_factory=dict)
+    agent_versions: dict[HostId, str] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def count(self, what: str) -> None:
+        """Count an outcome: applied, unchanged, duplicate, late, dead."""
+        self.counts[what] = self.counts.get(what, 0) + 1
+
+    # ---- sessions and deployments
+
+    def live_of(self, deployment_id: DeploymentId) -> Session | None:
+        """The live session of a deployment, as decided so far."""
+        return next((s for s in self.sessions.values() if s.deployment_id == deployment_id and s.status in LIVE), None)
+
+    def move(self, moved: Moved) -> None:
+        """Take an accepted transition."""
+        self.sessions[moved.after.id] = moved.after
+        self.touched_sessions.add(moved.after.id)
+        self.moved.append(moved)
+
+    def keep(self, session: Session) -> None:
+        """Take a session that changed without a transition."""
+        self.sessions[session.id] = session
+        self.touched_sessions.add(session.id)
+
+    def keep_deployment(self, deployment: Deployment) -> None:
+        """Take a deployment's row if it differs."""
+        if self.deployments.get(deployment.id) != deployment:
+            self.deployments[deployment.id] = deployment
+            self.touched_deployments.add(deployment.id)
+
+    # ---- hosts
+
+    def presence(self, host_id: HostId) -> Presence:
+        """What the row says of a host: a goodbye is a beat that nothing of its boot exceeds."""
+        heard = self.hosts[host_id]
+        if heard.online:
+            return Presence.ONLINE
+        if heard.boot == 0 and heard.beat == 0:
+            return Presence.NEW
+        return Presence.OFFLINE if heard.beat == GOODBYE else Presence.STALE
+
+    def keep_host(self, heard: Heard) -> None:
+        """Take a host's liveness."""
+        self.hosts[heard.host_id] = heard
+        self.touched_hosts.add(heard.host_id)
+
+    def tell(self, host_id: HostId, verb: Any, **fields: Any) -> None:
+        """Queue a command to a host."""
+        self.commands.append(command(host_id, verb, now=self.now, chance=self.chance, **fields))
+
+    def ask_report(self, host_id: HostId | None, *, boot: int | None = None) -> None:
+        """Want a report of a host, once a batch, and once a threshold unless its boot is told with it."""
+        heard = self.hosts.get(host_id) if host_id is not None else None
+        if heard is None or host_id is None or host_id in self.report_wanted:
+            return
+        if boot is None and heard.asked_at is not None and self.now - heard.asked_at < self.threshold:
+            return
+        self.report_wanted[host_id] = boot
+        self.keep_host(replace(heard, asked_at=self.now))
+
+    # ---- the inbox
+
+    def is_settled(self, journal: Journal, sequence: int) -> bool:
+        """Whether a numbered message has had its effect already."""
+        return ranges.contains(self.seen.get(journal, ()), sequence)
+
+    def settle(self, journal: Journal, sequence: int, *, all_below: bool = False) -> None:
+        """Add a number to the set; `all_below`: a report stands for everything before it."""
+        first = 1 if all_below else sequence
+        self.seen[journal] = ranges.merged([*self.seen.get(journal, ()), (first, sequence)])
+        self.touched_journals.add(journal)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrived:
+    """One message of a batch: the bytes as they came, and what they mean (or why they mean nothing: `malformed`)."""
+
+    key: str
+    headers: dict[str, Any]
+    body: bytes
+    message: Message | None = None
+    malformed: str | None = None
+    from_control_plane: bool = False
+
+    @property
+    def journal(self) -> Journal | None:
+        """Which host's which journal it is numbered in; None for a plain message."""
+        attributes = self.message.attributes if self.message is not None else None
+        if self.message is None or attributes is None or self.message.host_id is None:
+            return None
+        if attributes.journal_id is None or attributes.sequence is None:
+            return None
+        return self.message.host_id, attributes.journal_id
+
+    @property
+    def sequence(self) -> int | None:
+        """Its number within the journal."""
+        attributes = self.message.attributes if self.message is not None else None
+        return None if attributes is None else attributes.sequence
