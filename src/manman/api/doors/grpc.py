@@ -44,7 +44,7 @@ def server(office: Office) -> tuple[Any, Any]:
     made.add_generic_rpc_handlers(
         tuple(grpc.method_handlers_generic_handler(name, handlers) for name, handlers in services.items())
     )
-    probe = health.aio.HealthServicer()
+    probe = health.aio.HealthServicer()  # type: ignore[attr-defined]
     health_pb2_grpc.add_HealthServicer_to_server(probe, made)
     reflection.enable_server_reflection((*services, health.SERVICE_NAME, reflection.SERVICE_NAME), made)
     return made, probe

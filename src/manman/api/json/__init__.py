@@ -5,7 +5,7 @@ durations "90s", bytes base64. A reply has every key, what is unset is null, of 
 is strict, and every fault is told at once, by JSON pointer.
 """
 
-from manman.api.json.read import masked_paths, read, read_text
+from manman.api.json.read import fill, masked_paths, read, read_text
 from manman.api.json.text import CodecFault, duration_text, enum_words, time_text
 from manman.api.json.write import plain, write
 
@@ -13,6 +13,7 @@ __all__ = [
     "CodecFault",
     "duration_text",
     "enum_words",
+    "fill",
     "masked_paths",
     "plain",
     "read",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from google.protobuf.descriptor import FieldDescriptor as F
 from google.protobuf.message import Message
@@ -24,6 +24,7 @@ from manman.api.refusals import Fault
 from manman.v1 import options_pb2
 
 DEEPEST = 32
+M = TypeVar("M", bound=Message)
 # Reads `value` into the field of `target`, adding what is wrong to the list.
 Reader = Callable[[Message, Any, str, list[Fault]], None]
 
@@ -36,6 +37,21 @@ def read(value: object, into: Message, pointer: str = "") -> list[Fault]:
     faults: list[Fault] = []
     _read_message(into, value, pointer, faults)
     return faults
+
+
+def fill(into: M, values: Mapping[str, Any]) -> M:
+    """Puts our own values (a row's columns, times as `datetime`) into a message, output-only fields too, and gives it back.
+
+    None is left unset; keys that the message does not have are left out. Raises `ValueError` for a value that does not fit.
+    """
+    readers = _readers(into.DESCRIPTOR, True)
+    faults: list[Fault] = []
+    for name, one in values.items():
+        if one is not None and name in readers:
+            readers[name](into, one, f"/{name}", faults)
+    if faults:
+        raise ValueError(f"{type(into).__name__}{faults[0].pointer} {faults[0].detail}")
+    return into
 
 
 def read_text(pairs: Iterable[tuple[str, str]], into: Message, allowed: frozenset[str]) -> list[Fault]:
@@ -94,11 +110,15 @@ def _is_ours(field: FieldDescriptor) -> bool:
     )
 
 
-def _read_message(into: Message, value: object, pointer: str, faults: list[Fault]) -> None:
+def _read_trusted(into: Message, value: object, pointer: str, faults: list[Fault]) -> None:
+    _read_message(into, value, pointer, faults, trusted=True)
+
+
+def _read_message(into: Message, value: object, pointer: str, faults: list[Fault], *, trusted: bool = False) -> None:
     if not isinstance(value, Mapping):
         faults.append(Fault(pointer=pointer, detail="must be an object"))
         return
-    readers = _readers(into.DESCRIPTOR)
+    readers = _readers(into.DESCRIPTOR, trusted)
     for name, one in value.items():
         at = f"{pointer}/{_escaped(name)}"
         reader = readers.get(name)
@@ -113,19 +133,19 @@ def _escaped(name: object) -> str:
 
 
 @cache
-def _readers(descriptor: Descriptor) -> Mapping[str, Reader]:
-    return {field.name: _reader(field) for field in descriptor.fields}
+def _readers(descriptor: Descriptor, trusted: bool) -> Mapping[str, Reader]:
+    return {field.name: _reader(field, trusted) for field in descriptor.fields}
 
 
-def _reader(field: FieldDescriptor) -> Reader:
-    if is_output_only(field):
+def _reader(field: FieldDescriptor, trusted: bool) -> Reader:
+    if is_output_only(field) and not trusted:
         return lambda into, value, pointer, faults: None
     if is_map(field):
-        return _map_reader(field)
+        return _map_reader(field, trusted)
     if field.is_repeated:
-        return _list_reader(field)
+        return _list_reader(field, trusted)
     if field.type == F.TYPE_MESSAGE:
-        return _message_reader(field)
+        return _message_reader(field, trusted)
     return _scalar_reader(field)
 
 
@@ -141,8 +161,8 @@ def _scalar_reader(field: FieldDescriptor) -> Reader:
     return reader
 
 
-def _message_reader(field: FieldDescriptor) -> Reader:
-    name, fill = field.name, _filler(field.message_type)
+def _message_reader(field: FieldDescriptor, trusted: bool) -> Reader:
+    name, fill = field.name, _filler(field.message_type, trusted)
 
     def reader(into: Message, value: Any, pointer: str, faults: list[Fault]) -> None:
         part = getattr(into, name)
@@ -152,9 +172,9 @@ def _message_reader(field: FieldDescriptor) -> Reader:
     return reader
 
 
-def _list_reader(field: FieldDescriptor) -> Reader:
+def _list_reader(field: FieldDescriptor, trusted: bool) -> Reader:
     name = field.name
-    fill = _filler(field.message_type) if field.type == F.TYPE_MESSAGE else None
+    fill = _filler(field.message_type, trusted) if field.type == F.TYPE_MESSAGE else None
     of = None if fill else scalar_of(field)
 
     def reader(into: Message, value: Any, pointer: str, faults: list[Fault]) -> None:
@@ -175,9 +195,9 @@ def _list_reader(field: FieldDescriptor) -> Reader:
     return reader
 
 
-def _map_reader(field: FieldDescriptor) -> Reader:
+def _map_reader(field: FieldDescriptor, trusted: bool) -> Reader:
     name, kind = field.name, field.message_type.fields_by_name["value"]
-    fill = _filler(kind.message_type) if kind.type == F.TYPE_MESSAGE else None
+    fill = _filler(kind.message_type, trusted) if kind.type == F.TYPE_MESSAGE else None
     of = None if fill else scalar_of(kind)
 
     def reader(into: Message, value: Any, pointer: str, faults: list[Fault]) -> None:
@@ -201,7 +221,7 @@ def _map_reader(field: FieldDescriptor) -> Reader:
     return reader
 
 
-def _filler(descriptor: Descriptor) -> Reader:
+def _filler(descriptor: Descriptor, trusted: bool) -> Reader:
     match descriptor.full_name:
         case "google.protobuf.Timestamp":
             return _told(lambda into, value: into.FromDatetime(time_of(value)))
@@ -214,7 +234,7 @@ def _filler(descriptor: Descriptor) -> Reader:
         case "google.protobuf.Struct":
             return _told(lambda into, value: _fill_struct(into, value))
         case _:
-            return _read_message
+            return _read_trusted if trusted else _read_message
 
 
 def _told(fill: Callable[[Any, Any], None]) -> Reader:

@@ -37,7 +37,9 @@ def time_text(moment: datetime) -> str:
 
 
 def time_of(value: object) -> datetime:
-    """An aware time from RFC 3339 text; raises `CodecFault`."""
+    """An aware time from RFC 3339 text; a `datetime` of our own passes. Raises `CodecFault`."""
+    if isinstance(value, datetime):
+        return value
     if not isinstance(value, str) or len(value) < 20 or value[10] not in "Tt":
         raise CodecFault("must be a time such as 2026-11-03T03:07:20Z")
     try:
@@ -58,7 +60,9 @@ def duration_text(span: timedelta) -> str:
 
 
 def duration_of(value: object) -> timedelta:
-    """A span from "90s"; raises `CodecFault`."""
+    """A span from "90s"; a `timedelta` of our own passes. Raises `CodecFault`."""
+    if isinstance(value, timedelta):
+        return value
     found = _DURATION.fullmatch(value) if isinstance(value, str) else None
     if found is None:
         raise CodecFault('must be a duration such as "90s" or "1.5s"')
