@@ -6,7 +6,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,10 +14,11 @@ from typing import Any
 
 import msgspec
 
-from manman.domain.ids import HostId
+from manman.domain.ids import HostId, SessionId
 from manman.events import codec, outbox, topology
 from manman.events.bus import Bus, Consumer
 from manman.events.codec import Message
+from manman.events.contracts import LogLine, LogLines
 from manman.events.rabbit import bus as rabbit
 from manman.v1.types import ConfigFile, Launch, LaunchPort, Query, Readiness, RestartPolicy, StopSpec
 
@@ -69,7 +70,12 @@ class Control:
     # ---- the agent's process ----
 
     def start_agent(self, *, state: Path | None = None, url: str | None = None, **more: Any) -> subprocess.Popen[bytes]:
-        told = {"url": url or self._url, "launches": str(self.launches), "host_id": HOST, "state": str(state or self.state)}
+        told = {
+            "url": url or self._url,
+            "launches": str(self.launches),
+            "host_id": HOST,
+            "state": str(state or self.state),
+        }
         with self._logs.open("ab") as log:
             agent = subprocess.Popen(
                 [sys.executable, "-m", "integration.host_program", json.dumps(told | more)],
@@ -128,7 +134,9 @@ class Control:
             **more,
         )
 
-    async def wish(self, verb: str, deployment_id: int, desired: str, version: int, fresh: int = 0, **more: Any) -> None:
+    async def wish(
+        self, verb: str, deployment_id: int, desired: str, version: int, fresh: int = 0, **more: Any
+    ) -> None:
         await self.tell(
             verb, deployment_id=deployment_id, desired=desired, desired_version=version, fresh_version=fresh, **more
         )
@@ -155,6 +163,26 @@ class Control:
             lambda m: m.key.noun == "session" and m.key.word == word and m.body.session_id == session_id  # type: ignore[union-attr]
         )
         return message.body
+
+    @asynccontextmanager
+    async def viewer(self, session_id: int) -> AsyncIterator[Callable[[str], Awaitable[list[LogLine]]]]:
+        """A live view of a console: waits for a line with a text and gives all lines so far."""
+        name = f"viewer-{session_id}"
+        await self.bus.declare(topology.live_view(name, SessionId(session_id)))
+        seen: list[LogLine] = []
+        async with self.bus.consume(name, 100) as consumer:
+
+            async def lines(text: str) -> list[LogLine]:
+                while not any(text in line.text for line in seen):
+                    batch = await consumer.get_batch(100, wait=timedelta(seconds=PATIENCE))
+                    assert batch, f"no line with {text!r}; {[line.text for line in seen]}\n{self.log()[-4000:]}"
+                    for delivery in batch:
+                        body = codec.decode(delivery.key, delivery.headers, delivery.body).body
+                        assert isinstance(body, LogLines)
+                        seen.extend(body.lines)
+                return seen
+
+            yield lines
 
     async def host(self, word: str) -> Any:
         return (await self.hear(lambda m: m.key.noun == "host" and m.key.word == word)).body

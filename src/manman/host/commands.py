@@ -8,10 +8,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import timedelta
+from typing import assert_never
 
 import msgspec
 
+from manman.domain import wishes
 from manman.domain.ids import DeploymentId, SessionId
+from manman.domain.sessions import Desired
 from manman.events import contracts
 from manman.host import ending, reports
 from manman.host.deployments import HeldDeployment
@@ -95,26 +98,26 @@ class Commands:
 
     def _start(self, taken: Taken) -> None:
         command, held = taken.command, self._versioned(taken.command)
-        session_id, version = SessionId(command.session_id or 0), command.desired_version or 0
-        known = self._means.holdings.session(session_id)
+        known = self._means.holdings.session(SessionId(command.session_id or 0))
         if known is not None:
             self._means.tell(known)
             return
-        refused = None
-        if (command.run or 0) <= held.last_run:
-            refused = f"run {command.run} is not above the last that began here, {held.last_run}"
-        elif version <= held.desired_version:
-            refused = f"version {version} is not above the one that is held, {held.desired_version}"
-        if refused is not None:
-            self._adopt(held, command)
-            self._refuse(command, "superseded", refused)
-            return
-        held = msgspec.structs.replace(
-            wished(held, "running", version, command.fresh_version),
-            last_run=command.run or 0,
-            begun_version=version,
-            session=session_id,
-        )
+        live = self._means.holdings.live_of(held.deployment_id)
+        verdict = wishes.judge_start(held.wished(live[-1] if live else None), wish_of(command), command.run or 0)
+        held = held.hearing(verdict.held)
+        match verdict:
+            case wishes.RefuseStart():
+                self._means.holdings.keep(held)
+                self._refuse(command, verdict.reason, verdict.detail)
+            case wishes.TakeStart():
+                self._take_start(taken, held)
+            case _:
+                assert_never(verdict)
+
+    def _take_start(self, taken: Taken, held: HeldDeployment) -> None:
+        command = taken.command
+        session_id, version = SessionId(command.session_id or 0), held.desired_version
+        held = msgspec.structs.replace(held, last_run=command.run or 0, begun_version=version, session=session_id)
         now = self._means.now()
         session = HeldSession(
             session_id=session_id,
@@ -158,12 +161,7 @@ class Commands:
 
     def _adopt(self, held: HeldDeployment, command: contracts.Command) -> HeldDeployment:
         """Takes the command's wish if its version is the highest that was heard."""
-        version = command.desired_version or 0
-        if version > held.desired_version:
-            held = wished(held, command.desired or "running", version, command.fresh_version)
-            live = self._means.holdings.live_of(held.deployment_id)
-            if held.desired == "running" and live and live[-1].begun_version >= held.fresh_version:
-                held = msgspec.structs.replace(held, begun_version=version)  # what lives is what was wished
+        held = held.hearing(wishes.heard(held.wished(None), wish_of(command)))
         self._means.holdings.keep(held)
         return held
 
@@ -240,15 +238,10 @@ class Commands:
         self._means.journal.when_written(self._supervisor.wake_all)
 
 
-def wished(held: HeldDeployment, desired: contracts.Wish, version: int, fresh: int | None) -> HeldDeployment:
-    """The deployment under a newer wish: what was due or given up before is forgotten."""
-    return msgspec.structs.replace(
-        held,
-        desired=desired,
-        desired_version=version,
-        fresh_version=max(held.fresh_version, fresh or 0),
-        gave_up=None,
-        due=None,
-        resume=False,
-        crashes=[],
+def wish_of(command: contracts.Command) -> wishes.Wish:
+    """The wish that a power command carries."""
+    return wishes.Wish(
+        desired=Desired(command.desired or "running"),
+        version=command.desired_version or 0,
+        fresh_version=command.fresh_version or 0,
     )

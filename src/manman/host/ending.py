@@ -7,9 +7,10 @@ from typing import Any
 
 import msgspec
 
+from manman.domain.restarts import Ending
 from manman.events import contracts
 from manman.host import following
-from manman.host.following import End
+from manman.host.deployments import HeldDeployment
 from manman.host.means import Means
 from manman.host.runtimes import Found
 from manman.host.sessions import HeldSession
@@ -32,11 +33,13 @@ def exited(means: Means, held: HeldSession, found: Found, said: dict[str, Any], 
     )
     if said.get("outcome") == "stopped":
         asked = held.asked or said.get("asked_by") in ("command", "folder")
-        by_machine = not held.asked and said.get("asked_by") == "signal"
-        end = End.WITH_MACHINE if by_machine or held.with_agent else End.ASKED if asked else End.EXPECTED
-        _finish(means, held, end, at)
+        with_agent = held.with_agent or (not asked and said.get("asked_by") == "signal")
+        ending = Ending.CARRIED if with_agent else Ending.ASKED if asked else Ending.EXPECTED
+        _finish(means, held, "stopped", ending, at, with_agent=with_agent)
     else:
-        _finish(means, held, End.CRASHED, at, tail=_tail(means, held, found))
+        # What was asked to end is not restarted, however badly it ended.
+        ending = Ending.ASKED if held.asked and not held.with_agent else Ending.CRASHED
+        _finish(means, held, "crashed", ending, at, tail=_tail(means, held, found))
 
 
 def lost(means: Means, held: HeldSession) -> None:
@@ -47,50 +50,60 @@ def lost(means: Means, held: HeldSession) -> None:
         reason="host_restarted" if restarted else "unknown",
         detail="the machine was restarted" if restarted else "its wrapper is gone without a word",
     )
-    _finish(means, held, End.MACHINE if restarted else End.CRASHED, means.now())
+    _finish(means, held, "crashed", Ending.CARRIED if restarted else Ending.CRASHED, means.now())
 
 
 def never_began(means: Means, held: HeldSession, reason: str, detail: str) -> None:
     """Tells that a session could not begin."""
     held = msgspec.structs.replace(held, reason=reason, detail=detail)
-    _finish(means, held, End.CRASHED, means.now())
+    _finish(means, held, "crashed", Ending.CRASHED, means.now())
 
 
 def not_begun(means: Means, held: HeldSession, reason: str = "superseded") -> None:
     """Tells the end of a session that was ended before its game began."""
     held = msgspec.structs.replace(held, asked=True, reason=reason, detail="ended before its game was started")
-    _finish(means, held, End.ASKED, means.now())
+    _finish(means, held, "stopped", Ending.ASKED, means.now())
 
 
-def _finish(means: Means, held: HeldSession, end: End, at: datetime, tail: list[str] | None = None) -> None:
+def _finish(
+    means: Means,
+    held: HeldSession,
+    word: contracts.SessionWord,
+    ending: Ending,
+    at: datetime,
+    *,
+    tail: list[str] | None = None,
+    with_agent: bool = False,
+) -> None:
     """One write: the legal steps to the final state, the deployment as the policy leaves it, and a give-up."""
-    with (
-        observe(acts.SESSION_END, session_id=held.session_id, how=end.value, reason=held.reason, detail=held.detail),
-        means.journal.write(),
-    ):
-        deployment = following.after_end(means, held, end, at)
+    telling = observe(
+        acts.SESSION_END, session_id=held.session_id, how=ending.value, reason=held.reason, detail=held.detail
+    )
+    with telling, means.journal.write():
+        before = means.holdings.deployment(held.deployment_id)
+        deployment = following.after_end(means, held, ending, at, with_agent=with_agent)
         means.holdings.keep(deployment)
-        if end in (End.CRASHED, End.MACHINE):
+        if word == "crashed":
             due = deployment.due
             restart = contracts.Restart(attempt=due.attempt, of=due.of, at=due.at) if due is not None else None
-            means.tell(msgspec.structs.replace(held, status="crashed", at=at), tail=tail, restart=restart)
+            means.tell(msgspec.structs.replace(held, status=word, at=at), tail=tail, restart=restart)
         else:
             if held.status != "stopping":
                 # The end is told in two steps, because the outside knows only legal ones.
-                quiet = msgspec.structs.replace(held, exit_code=None, signal=None, reason=None)
-                means.move(quiet, "stopping", at)
-            means.move(held, "stopped", at)
-        if deployment.gave_up is not None and deployment.due is None:
-            means.say(
-                "deployment",
-                "gave_up",
-                contracts.DeploymentStatus(
-                    deployment_id=deployment.deployment_id,
-                    host_id=means.journal.host_id,
-                    reason=deployment.gave_up,
-                    desired_version=deployment.desired_version,
-                ),
-            )
+                means.move(msgspec.structs.replace(held, exit_code=None, signal=None, reason=None), "stopping", at)
+            means.move(held, word, at)
+        if deployment.gave_up is not None and deployment.gave_up != before.gave_up:
+            _gave_up(means, deployment)
+
+
+def _gave_up(means: Means, deployment: HeldDeployment) -> None:
+    body = contracts.DeploymentStatus(
+        deployment_id=deployment.deployment_id,
+        host_id=means.journal.host_id,
+        reason=deployment.gave_up,
+        desired_version=deployment.desired_version,
+    )
+    means.say("deployment", "gave_up", body)
 
 
 def _tail(means: Means, held: HeldSession, found: Found) -> list[str]:

@@ -12,6 +12,7 @@ from datetime import datetime
 
 import msgspec
 
+from manman.domain import wishes
 from manman.domain.ids import DeploymentId, SessionId
 from manman.errors import ManManError
 from manman.host import ending
@@ -25,6 +26,7 @@ from manman.v1.types import Launch
 log = get_logger(__name__)
 SOON, LATER = 0.5, 5.0
 START_DEADLINE = 120.0
+LONGEST_DUE = 86400.0  # a clock that was set back must not hold a game for ever
 UNFIT = frozenset({"installing", "removing", "removed"})
 
 
@@ -124,12 +126,9 @@ class Keeper:
         return await self._begin_own(held)
 
     def _must_end(self, held: HeldDeployment, session: HeldSession) -> bool:
-        return (
-            session.asked
-            or held.desired == "stopped"
-            or session.session_id != held.session
-            or session.begun_version < held.fresh_version
-        )
+        if session.asked or session.session_id != held.session:
+            return True
+        return isinstance(wishes.agree(held.wished(session)), wishes.EndLive)
 
     def _end(self, session: HeldSession) -> None:
         runner = self.runners.get(session.session_id)
@@ -183,13 +182,15 @@ class Keeper:
     async def _begin_own(self, held: HeldDeployment) -> float | None:
         if held.desired != "running" or held.status in UNFIT:
             return None
-        if held.begun_version < held.desired_version:
-            fresh = held.fresh_version == held.desired_version and held.session is not None
-            return await self._begin_leased(held, "restart" if fresh else "wish", held.session, newest=True)
+        agreed = wishes.agree(held.wished(None))
+        if isinstance(agreed, wishes.Begin):
+            # A Restart of what never ran is a start.
+            cause = agreed.cause if held.session is not None else wishes.Cause.WISH
+            return await self._begin_leased(held, cause.value, held.session, newest=True)
         if held.due is None:
             return None
         left = (held.due.at - self._means.now()).total_seconds()
-        if left > 0 and left < 86400:
+        if 0 < left < LONGEST_DUE:
             return left
         return await self._begin_leased(held, held.due.cause, held.due.previous, newest=False)
 

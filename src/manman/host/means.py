@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from manman.domain import ranges
 from manman.domain.ids import DeploymentId, SessionId
 from manman.events import contracts, topics
 from manman.host.deployments import HeldDeployment
@@ -37,7 +38,7 @@ class Holdings:
         self._journal = journal
         self._deployments = {held.deployment_id: held for held in journal.deployments(HeldDeployment)}
         self._sessions = {held.session_id: held for held in journal.sessions(HeldSession)}
-        self.lease: list[tuple[int, int]] = [(a, b) for a, b in journal.fact("lease") or []]
+        self.lease: ranges.Ranges = ranges.merged(journal.fact("lease") or [])
         self._begun: list[int] = journal.fact("begun_ids") or []
 
     def deployment(self, number: DeploymentId) -> HeldDeployment:
@@ -96,10 +97,10 @@ class Holdings:
         self._journal.or_else(lambda: put(before))
         put(value)
 
-    def take_lease(self, ranges: Iterable[tuple[int, int]]) -> None:
+    def take_lease(self, given: Iterable[tuple[int, int]]) -> None:
         """The host's whole set of unused ids, less those that it has begun."""
         begun = set(self._begun) | set(self._sessions)
-        self._write_lease(without(ranges, begun))
+        self._write_lease(ranges.without(ranges.merged(given), begun))
 
     def next_id(self) -> SessionId | None:
         """The id that the next session of its own would get, None without a lease."""
@@ -111,27 +112,13 @@ class Holdings:
             before, self._begun = self._begun, [*self._begun, int(number)][-BEGUN_KEPT:]
             self._journal.or_else(lambda: setattr(self, "_begun", before))
             self._journal.keep_fact("begun_ids", self._begun)
-            self._write_lease(without(self.lease, {int(number)}))
+            self._write_lease(ranges.without(self.lease, [int(number)]))
 
-    def _write_lease(self, lease: list[tuple[int, int]]) -> None:
+    def _write_lease(self, lease: ranges.Ranges) -> None:
         with self._journal.write():
             before, self.lease = self.lease, lease
             self._journal.or_else(lambda: setattr(self, "lease", before))
             self._journal.keep_fact("lease", lease)
-
-
-def without(ranges: Iterable[tuple[int, int]], used: set[int]) -> list[tuple[int, int]]:
-    """Ranges (both ends included) with these numbers cut out."""
-    out: list[tuple[int, int]] = []
-    for first, last in ranges:
-        at = first
-        for number in sorted(one for one in used if first <= one <= last):
-            if number > at:
-                out.append((at, number - 1))
-            at = number + 1
-        if at <= last:
-            out.append((at, last))
-    return out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ protocols by opengsq, which takes 39 MiB and is therefore imported when one is a
 from __future__ import annotations
 
 import asyncio
+import importlib
 import struct
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -257,7 +258,7 @@ async def _by_opengsq(protocol: str, address: str, port: int, timeout: timedelta
     if name is None:
         known = ", ".join(sorted(protocols()))
         raise Malformed("query.protocol", f"{protocol!r} is not known; one of {known}")
-    import opengsq
+    opengsq: Any = importlib.import_module("opengsq")
 
     kind: Any = getattr(opengsq, name, None)
     if kind is None:
@@ -273,7 +274,9 @@ async def _by_opengsq(protocol: str, address: str, port: int, timeout: timedelta
 
 def _found(status: Any) -> Answer:
     info = getattr(status, "info", status)
-    read = info.get if isinstance(info, dict) else lambda name: getattr(info, name, None)
+
+    def read(name: str) -> Any:
+        return info.get(name) if isinstance(info, dict) else getattr(info, name, None)
 
     def first(*names: str) -> Any:
         return next((value for name in names if (value := read(name)) is not None), None)

@@ -1,0 +1,185 @@
+"""What must hold while the agent, the broker, the API or the machine is away: games run, what should run is back, every step
+is told once and in order."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from harness.rabbitmq import RabbitMQ
+from harness.wrapped import lives, until
+from integration.host_control import Control, control, demo
+
+from manman.wrapper import pipe
+
+NOWHERE = "amqp://guest:guest@127.0.0.1:1/nowhere"
+
+
+def gone(agent: "subprocess.Popen[bytes]", number: signal.Signals) -> None:
+    """Ends an agent by a signal and waits for it."""
+    agent.send_signal(number)
+    agent.wait(30)
+
+
+def held(it: Control, session_id: int) -> str | None:
+    """What the agent's journal says of a session, read beside a living agent."""
+    import sqlite3
+
+    import msgspec
+
+    with sqlite3.connect(f"file:{it.state}/journal.db?mode=ro", uri=True) as db:
+        row = db.execute("select held from sessions where id = ?", (session_id,)).fetchone()
+    db.close()
+    return None if row is None else msgspec.json.decode(row[0]).get("status", "pending")
+
+
+async def test_an_exit_while_the_agent_was_dead_is_told_with_its_code(rabbitmq_url: str, roomy: Path) -> None:
+    async with control(rabbitmq_url, roomy) as it:
+        it.put(demo(5))
+        agent = it.start_agent()
+        await it.start(5, 100, run=1, version=1)
+        await it.session(100, "running")
+        game = it.game(100)
+        gone(agent, signal.SIGKILL)
+        assert lives(game)
+        with pipe.Client(it.state / "sessions" / "100") as wrapper:
+            wrapper.ask("input", line="crash 7")
+        until(lambda: not lives(game))
+        it.start_agent()
+        crashed = await it.session(100, "crashed")
+        assert (crashed.exit_code, crashed.reason) == (7, "exited")
+        assert it.words(100) == ["pending", "starting", "running", "crashed"]
+
+
+async def test_a_game_that_lives_is_adopted_and_obeys_the_next_agent(rabbitmq_url: str, roomy: Path) -> None:
+    async with control(rabbitmq_url, roomy) as it:
+        it.put(demo(5))
+        agent = it.start_agent()
+        await it.start(5, 100, run=1, version=1)
+        await it.session(100, "running")
+        game = it.game(100)
+        gone(agent, signal.SIGTERM)
+        await it.host("offline")
+        assert lives(game)
+        it.start_agent()
+        await it.wish("stop", 5, "stopped", 2)
+        assert (await it.session(100, "stopped")).exit_code == 0
+        assert it.words(100) == ["pending", "starting", "running", "stopping", "stopped"]
+        assert [n for j, n in it.sequences()] == sorted({n for j, n in it.sequences()}) or len(
+            {j for j, _ in it.sequences()}
+        ) == 2
+
+
+async def test_a_crashed_game_is_back_with_nothing_else_alive(rabbitmq_url: str, roomy: Path) -> None:
+    async with control(rabbitmq_url, roomy) as it:
+        it.put(demo(5))
+        agent = it.start_agent()
+        await it.tell("lease", lease=[(500, 549)])
+        await it.start(5, 100, run=1, version=1)
+        await it.session(100, "running")
+        gone(agent, signal.SIGKILL)
+        (it.launches / "5.json").unlink()
+        agent = it.start_agent(url=NOWHERE)
+        os.kill(it.game(100), signal.SIGKILL)
+        until(lambda: held(it, 500) == "running")
+        gone(agent, signal.SIGKILL)
+        it.start_agent()
+        await it.session(500, "running")
+        assert it.words(100) == ["pending", "starting", "running", "crashed"]
+        assert it.words(500) == ["pending", "starting", "running"]
+
+
+async def test_after_a_reboot_what_should_run_runs_and_what_was_stopped_stays_stopped(
+    rabbitmq_url: str, roomy: Path
+) -> None:
+    async with control(rabbitmq_url, roomy) as it:
+        for number, on_boot in ((5, True), (6, False), (7, True)):
+            it.put(demo(number, start_on_boot=on_boot))
+        agent = it.start_agent(machine="first")
+        await it.tell("lease", lease=[(500, 549)])
+        for number in (5, 6, 7):
+            await it.start(number, number * 100 - 400, run=1, version=1)
+            await it.session(number * 100 - 400, "running")
+        await it.wish("stop", 7, "stopped", 2)
+        await it.session(300, "stopped")
+        gone(agent, signal.SIGKILL)
+        for pid in it.wrappers():
+            os.kill(pid, signal.SIGKILL)
+        until(lambda: not it.wrappers())
+        agent = it.start_agent(url=NOWHERE, machine="second")
+        until(lambda: held(it, 500) == "running")
+        gone(agent, signal.SIGKILL)
+        it.start_agent(machine="second")
+        crashed = await it.session(100, "crashed")
+        assert (crashed.reason, crashed.restart.attempt) == ("host_restarted", 1)
+        pending = await it.session(500, "pending")
+        assert (pending.cause, pending.previous_session_id, pending.deployment_id) == ("host_boot", 100, 5)
+        assert (await it.session(200, "crashed")).restart is None
+        assert (await it.deployment("gave_up")).reason == "not_on_boot"
+        assert held(it, 501) is None and it.words(300)[-1] == "stopped"
+
+
+async def test_games_stopped_with_the_agent_begin_with_the_next_one(rabbitmq_url: str, roomy: Path) -> None:
+    async with control(rabbitmq_url, roomy) as it:
+        it.put(demo(5))
+        agent = it.start_agent()
+        await it.tell("lease", lease=[(500, 549)])
+        await it.start(5, 100, run=1, version=1)
+        await it.session(100, "running")
+        gone(agent, signal.SIGUSR1)
+        assert (await it.session(100, "stopped")).exit_code == 0
+        assert it.wrappers() == []
+        it.start_agent()
+        assert (await it.session(500, "pending")).cause == "host_boot"
+        await it.session(500, "running")
+
+
+async def test_an_outage_of_the_broker_costs_nothing_but_time(own_rabbitmq: RabbitMQ, roomy: Path) -> None:
+    async with control(own_rabbitmq.url, roomy) as it:
+        it.put(demo(5))
+        it.start_agent()
+        await it.tell("lease", lease=[(500, 549)])
+        await it.start(5, 100, run=1, version=1)
+        await it.session(100, "running")
+        own_rabbitmq.kill()
+        for number in (100, 500, 501):
+            until(lambda number=number: held(it, number) == "running")  # type: ignore[misc]
+            os.kill(it.game(number), signal.SIGKILL)
+        until(lambda: held(it, 502) == "running")
+        own_rabbitmq.start()
+    async with control(own_rabbitmq.url, roomy) as it:
+        it.start_agent()
+        await it.session(502, "running")
+        for number in (100, 500, 501):
+            assert it.words(number)[-1] == "crashed"
+        for journal in dict.fromkeys(journal for journal, _ in it.sequences()):
+            numbers = list(dict.fromkeys(n for j, n in it.sequences() if j == journal))
+            assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+
+
+async def test_a_second_agent_with_the_same_identity_says_one_line_and_nothing_else(
+    rabbitmq_url: str, roomy: Path
+) -> None:
+    async with control(rabbitmq_url, roomy) as it:
+        it.put(demo(5))
+        it.start_agent()
+        await it.host("online")
+        second = it.start_agent(state=roomy / "copy")
+        until(lambda: "another_agent_has_this_identity" in it.log())
+        await it.start(5, 100, run=1, version=1)
+        await it.session(100, "running")
+        time.sleep(1)
+        assert it.log().count("another_agent_has_this_identity") == 1
+        assert len({journal for journal, _ in it.sequences()}) == 1
+        assert second.poll() is None
+        assert not list((roomy / "copy" / "sessions").iterdir())
+
+
+async def test_a_second_agent_on_one_state_folder_is_refused(rabbitmq_url: str, roomy: Path) -> None:
+    async with control(rabbitmq_url, roomy) as it:
+        it.start_agent()
+        await it.host("online")
+        second = it.start_agent()
+        assert second.wait(30) != 0
+        assert "another agent runs in" in it.log()
