@@ -168,16 +168,17 @@ def test_a_launch_that_makes_no_sense_is_refused_by_field_and_value(fields: dict
     assert told in str(refused.value)
 
 
-values = st.sampled_from(
-    [None, True, -1, 3.5, 10**30, "x", "\0", "SIGKILL", [], [1], ["a", 5], {}, {"a": 1}, {"kind": 5}, {"kind": "line"}]
-    + [
-        {"signal": []},
-        {"grace": "1"},
-        {"nofile": [1, 2, 3]},
-        {"nofile": True},
-        {"core": [0, 0]},
-        {"timeout": float("nan")},
-    ]
+values = st.sampled_from([None, True, -1, 3.5, 10**30, "x", "\0", "SIGKILL", [], [1], ["a", 5], {}, {"a": 1}]) | (
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "kind": st.sampled_from([5, "line", "port"]),
+            "signal": st.sampled_from([[], "KILL", 9]),
+            "grace": st.floats(),
+            "nofile": st.sampled_from([True, [1, 2, 3], [1, 2], -5]),
+            "pattern": st.sampled_from(["(", "ok", 7]),
+        },
+    )
 )
 FIELDS = [
     "version",
