@@ -1,0 +1,4 @@
+"""The foundation: every table of hosts, games, deployments, sessions, messages and identity."""
+
+revision = "0001"
+down_revision = None
