@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from manman.domain.ids import HostId, SessionId
+from manman.errors import Unavailable
 from manman.events import codec, outbox, topology
 from manman.events.bus import Bus, Consumer
 from manman.events.codec import Message
@@ -111,6 +112,20 @@ class Control:
         records = spool_reader.read_from(self.state / "sessions" / str(session_id), 0).records
         pid: int = next(r.said["game"] for r in records if r.kind == STATE and r.said["state"] == "starting")
         return pid
+
+    @asynccontextmanager
+    async def listening_again(self) -> AsyncIterator[None]:
+        """Hears again, after the broker was away."""
+        async with AsyncExitStack() as stack:
+            while True:
+                await self.bus.wait_connected()
+                try:
+                    self._consumer = await stack.enter_async_context(self.bus.consume("processor-events", 100))
+                except Unavailable:  # the loss was not noticed yet
+                    await asyncio.sleep(0.05)
+                else:
+                    break
+            yield
 
     # ---- words ----
 

@@ -4,7 +4,6 @@ is told once and in order."""
 import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 from harness.rabbitmq import RabbitMQ
@@ -66,9 +65,7 @@ async def test_a_game_that_lives_is_adopted_and_obeys_the_next_agent(rabbitmq_ur
         await it.wish("stop", 5, "stopped", 2)
         assert (await it.session(100, "stopped")).exit_code == 0
         assert it.words(100) == ["pending", "starting", "running", "stopping", "stopped"]
-        assert [n for j, n in it.sequences()] == sorted({n for j, n in it.sequences()}) or len(
-            {j for j, _ in it.sequences()}
-        ) == 2
+        assert len({journal for journal, _ in it.sequences()}) == 2
 
 
 async def test_a_crashed_game_is_back_with_nothing_else_alive(rabbitmq_url: str, roomy: Path) -> None:
@@ -136,7 +133,7 @@ async def test_games_stopped_with_the_agent_begin_with_the_next_one(rabbitmq_url
 
 
 async def test_an_outage_of_the_broker_costs_nothing_but_time(own_rabbitmq: RabbitMQ, roomy: Path) -> None:
-    async with control(own_rabbitmq.url, roomy) as it:
+    async with control(own_rabbitmq.url(), roomy) as it:
         it.put(demo(5))
         it.start_agent()
         await it.tell("lease", lease=[(500, 549)])
@@ -148,14 +145,13 @@ async def test_an_outage_of_the_broker_costs_nothing_but_time(own_rabbitmq: Rabb
             os.kill(it.game(number), signal.SIGKILL)
         until(lambda: held(it, 502) == "running")
         own_rabbitmq.start()
-    async with control(own_rabbitmq.url, roomy) as it:
-        it.start_agent()
-        await it.session(502, "running")
-        for number in (100, 500, 501):
-            assert it.words(number)[-1] == "crashed"
-        for journal in dict.fromkeys(journal for journal, _ in it.sequences()):
-            numbers = list(dict.fromkeys(n for j, n in it.sequences() if j == journal))
-            assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+        async with it.listening_again():
+            await it.session(502, "running")
+            for number in (100, 500, 501):
+                assert it.words(number) == ["pending", "starting", "running", "crashed"]
+            assert len({journal for journal, _ in it.sequences()}) == 1
+            numbers = list(dict.fromkeys(n for _, n in it.sequences()))
+            assert numbers == list(range(1, len(numbers) + 1))
 
 
 async def test_a_second_agent_with_the_same_identity_says_one_line_and_nothing_else(
@@ -169,7 +165,6 @@ async def test_a_second_agent_with_the_same_identity_says_one_line_and_nothing_e
         until(lambda: "another_agent_has_this_identity" in it.log())
         await it.start(5, 100, run=1, version=1)
         await it.session(100, "running")
-        time.sleep(1)
         assert it.log().count("another_agent_has_this_identity") == 1
         assert len({journal for journal, _ in it.sequences()}) == 1
         assert second.poll() is None
