@@ -11,6 +11,7 @@ from manman.api.settings import ApiSettings
 from manman.domain.ids import Chance
 from manman.events.bus import Bus
 from manman.store.pool import Pool
+from manman.store.secrets import Keys
 
 
 @dataclass(slots=True, kw_only=True)
@@ -26,4 +27,5 @@ class Office:
     chance: Chance
     clock: Callable[[], float]
     rates: Rates
+    keys: Keys | None = None
     stopping: asyncio.Event = field(default_factory=asyncio.Event)

@@ -34,6 +34,9 @@ class ApiSettings(AdminSettings, frozen=True, kw_only=True):
     rabbitmq_url: Annotated[
         str | None, _said("The broker, as amqp://user:password@host:5672/%2Fdev; none: the database carries messages.")
     ] = None
+    secrets_key: Annotated[
+        str | None, _said("The keys of secrets at rest, a line <id>:<base64> each; given as SECRETS_KEY_FILE.")
+    ] = None
     shutdown_timeout_seconds: Annotated[int, _said("How long calls may finish at the end.", least=1, most=600)] = 30
     stale_host_threshold_seconds: Annotated[
         int, _said("A host counts as silent after so many seconds without a heartbeat.", least=1)

@@ -7,10 +7,11 @@ is strict, and every fault is told at once, by JSON pointer.
 
 from manman.api.json.read import fill, masked_paths, read, read_text
 from manman.api.json.text import CodecFault, duration_text, enum_words, time_text
-from manman.api.json.write import plain, write
+from manman.api.json.write import any_value, plain, write
 
 __all__ = [
     "CodecFault",
+    "any_value",
     "duration_text",
     "enum_words",
     "fill",

@@ -1,0 +1,109 @@
+"""Ports of a deployment: named ones at their number, all others wherever the host has room. A clash names the holder."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from manman.api.refusals import Fault, InvalidRequest
+from manman.errors import RefusedError
+from manman.store import deployment_changes
+from manman.store.deployment_changes import EVERYWHERE, Held
+from manman.store.pool import Connection
+from manman.v1 import deployments_pb2 as pb
+from manman.v1.types import ConfigPort
+
+
+def address_of(text: str) -> str:
+    """A local address as the table keeps it; raises `ValueError`."""
+    if text in ("", "0.0.0.0"):
+        return EVERYWHERE
+    if text == "::":
+        return "::/0"
+    return str(ipaddress.ip_address(text))
+
+
+def wished(ports: Sequence[ConfigPort], wishes: Iterable[pb.PortWish]) -> dict[str, pb.PortWish]:
+    """The wishes by port name; raises `invalid_argument` for a name that the config does not have, or a bad number or address."""
+    names = [port.name for port in ports]
+    faults, found = [], dict[str, pb.PortWish]()
+    for index, wish in enumerate(wishes):
+        at = f"/ports/{index}"
+        if wish.name not in names:
+            faults.append(Fault(pointer=f"{at}/name", detail=f"is no port of the config; there is {', '.join(names)}"))
+        if wish.name in found:
+            faults.append(Fault(pointer=f"{at}/name", detail=f"{wish.name} stands twice"))
+        if not 0 <= wish.port <= 65535:
+            faults.append(Fault(pointer=f"{at}/port", detail="must be between 1 and 65535"))
+        try:
+            address_of(wish.address)
+        except ValueError:
+            faults.append(Fault(pointer=f"{at}/address", detail=f"must be an IP address, not {wish.address!r}"))
+        found[wish.name] = wish
+    if faults:
+        raise InvalidRequest(faults)
+    return found
+
+
+async def chosen(
+    conn: Connection, host: Any, ports: Sequence[ConfigPort], wishes: dict[str, pb.PortWish]
+) -> list[Held]:
+    """The ports that a deployment gets on a locked host; raises `port_taken` (with the holder) or `ports_exhausted`."""
+    held: list[Held] = []
+    # What is asked for by number comes first, so that no automatic choice takes it.
+    for port in sorted(ports, key=lambda p: not (p.name in wishes and wishes[p.name].port)):
+        wish = wishes.get(port.name) or pb.PortWish(name=port.name)
+        address = address_of(wish.address)
+        if wish.port:
+            one = Held(name=port.name, protocol=port.protocol, port=wish.port, address=address)
+            await must_be_free(conn, host, one, held)
+        else:
+            one = await _anywhere(conn, host, port, address, held)
+        held.append(one)
+    return held
+
+
+async def must_be_free(conn: Connection, host: Any, wanted: Held, held: Sequence[Held]) -> None:
+    """Raises `port_taken`, naming who holds it: another deployment, or another port of the same one."""
+    twin = next((p for p in held if (p.protocol, p.port) == (wanted.protocol, wanted.port)), None)
+    if twin is not None:
+        raise RefusedError(
+            "port_taken", f"port {wanted.port}/{wanted.protocol} is asked for twice, by {twin.name} and {wanted.name}"
+        )
+    holder = await deployment_changes.holder(conn, host["id"], wanted)
+    if holder is not None:
+        raise taken(host["name"], wanted, holder)
+
+
+def taken(host: str, wanted: Held, holder: Any) -> RefusedError:
+    """`port_taken`: port 25565/udp on host box-1 is held by deployment …"""
+    where = f" on {holder['address']}" if holder["mask"] else " on all addresses"
+    return RefusedError(
+        "port_taken",
+        f"port {wanted.port}/{wanted.protocol} on host {host} is held by deployment {holder['deployment_name']}"
+        f" ({holder['name']}{where})",
+        hint="choose another port, or delete that deployment",
+        deployment_id=holder["deployment"],
+        port=wanted.port,
+        protocol=wanted.protocol,
+    )
+
+
+async def _anywhere(conn: Connection, host: Any, port: ConfigPort, address: str, held: Sequence[Held]) -> Held:
+    mine = [p.port for p in held if p.protocol == port.protocol]
+    if port.default and port.default not in mine:
+        usual = Held(name=port.name, protocol=port.protocol, port=port.default, address=address)
+        if await deployment_changes.holder(conn, host["id"], usual) is None:
+            return usual
+    number = await deployment_changes.free_port(
+        conn, host["id"], port.protocol, host["port_first"], host["port_last"], address, mine
+    )
+    if number is None:
+        span = f"{host['port_first']}–{host['port_last']}"
+        raise RefusedError(
+            "ports_exhausted",
+            f"host {host['name']} has no free {port.protocol} port in {span} for {port.name}",
+            hint="widen the host's port range, or name a port",
+        )
+    return Held(name=port.name, protocol=port.protocol, port=number, address=address)

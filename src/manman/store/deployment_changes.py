@@ -1,0 +1,153 @@
+"""Deployments and their ports, as people change them. Ports are given out under their host's lock; the constraint is the proof."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from manman.store.pool import Connection
+from manman.store.sql import load
+
+sql = load(__name__)
+EVERYWHERE = "0.0.0.0/0"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """What people may change of a deployment, as it is stored."""
+
+    name: str
+    labels: Mapping[str, str]
+    parameters: Mapping[str, Any]
+    overrides: Mapping[str, Any]
+    config_revision: int
+    restart: Mapping[str, Any] | None
+    start_on_boot: bool | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """A port that is held or wanted: `address` is an inet, "0.0.0.0/0" for all."""
+
+    name: str
+    protocol: str
+    port: int
+    address: str = EVERYWHERE
+
+
+async def lock_host(conn: Connection, host: int) -> Any | None:
+    """A host's row, locked: nobody else gives out its ports meanwhile."""
+    return await conn.fetchrow(sql["lock_host"], host)
+
+
+async def add(conn: Connection, host: int, config: int, kept: Kept, cause: str, trace_id: str) -> int | None:
+    """A new deployment, installing, with its first history row; None when the name is taken."""
+    made: int | None = await conn.fetchval(
+        sql["add"],
+        kept.name,
+        host,
+        config,
+        kept.config_revision,
+        dict(kept.overrides),
+        dict(kept.parameters),
+        dict(kept.labels),
+        kept.restart,
+        kept.start_on_boot,
+    )
+    if made is not None:
+        await conn.execute(sql["add_history"], made, 1, None, "installing", cause, trace_id or None)
+    return made
+
+
+async def named(conn: Connection, name: str) -> int | None:
+    """The deployment of this name."""
+    found: int | None = await conn.fetchval(sql["named"], name)
+    return found
+
+
+async def holder(conn: Connection, host: int, port: Held) -> Any | None:
+    """Who holds a port on overlapping addresses: `deployment`, `deployment_name`, `name`, `address`, `mask`."""
+    return await conn.fetchrow(sql["holder"], host, port.protocol, port.port, port.address)
+
+
+async def free_port(
+    conn: Connection, host: int, protocol: str, first: int, last: int, address: str, but: Sequence[int]
+) -> int | None:
+    """The first number of a range that nobody holds; None when there is none."""
+    found: int | None = await conn.fetchval(sql["free"], host, protocol, first, last, address, list(but))
+    return found
+
+
+async def hold(conn: Connection, deployment: int, host: int, ports: Sequence[Held]) -> None:
+    """Holds ports for a deployment until its removal."""
+    for port in ports:
+        await conn.execute(sql["hold"], deployment, port.name, host, port.address, port.port, port.protocol)
+
+
+async def release(conn: Connection, deployment: int, names: Sequence[str]) -> None:
+    """Gives ports back by name."""
+    await conn.execute(sql["release"], deployment, list(names))
+
+
+async def ports_of(conn: Connection, deployment: int) -> list[Any]:
+    """The ports of a deployment: `name`, `protocol`, `address`, `mask`, `port`."""
+    return list(await conn.fetch(sql["ports"], deployment))
+
+
+async def placed(conn: Connection, deployment: int) -> Any | None:
+    """A deployment with its spec: what a launch is rendered from."""
+    return await conn.fetchrow(sql["placed"], deployment)
+
+
+async def session_parameters(conn: Connection, session: int, deployment: int) -> Mapping[str, Any]:
+    """The parameters that a session was started with; empty for none."""
+    return await conn.fetchval(sql["session_parameters"], session, deployment) or {}
+
+
+async def change(conn: Connection, deployment: int, kept: Kept) -> int | None:
+    """Changes a locked deployment; its new version, None when the name is another one's."""
+    made: int | None = await conn.fetchval(
+        sql["set"],
+        deployment,
+        kept.name,
+        dict(kept.labels),
+        dict(kept.parameters),
+        dict(kept.overrides),
+        kept.config_revision,
+        kept.restart,
+        kept.start_on_boot,
+    )
+    return made
+
+
+async def set_status(conn: Connection, deployment: int, before: str, status: str, cause: str, trace_id: str) -> int:
+    """Moves a locked deployment to `installing` or `removing`, with its history row; its new version."""
+    row = await conn.fetchrow(sql["set_status"], deployment, status)
+    await conn.execute(sql["add_history"], deployment, row["history_number"], before, status, cause, trace_id or None)
+    return int(row["version"])
+
+
+async def record_launch(conn: Connection, digest: str, row: Any, parameters: Mapping[str, Any], files: Any) -> None:
+    """Notes what a launch was rendered from, once per digest; `row` is `placed`'s. Secrets are by reference only."""
+    await conn.execute(
+        sql["record_launch"],
+        digest,
+        row["id"],
+        row["version"],
+        row["config"],
+        row["config_revision"],
+        dict(parameters),
+        files,
+    )
+
+
+async def remove_by_force(conn: Connection, host: int, deployment: int, version: int) -> None:
+    """Removes a deployment though its host has not seen it stop; the host is told so until it has."""
+    await conn.execute(sql["revoke"], host, deployment, version)
+    await conn.execute(sql["delete"], deployment)
+
+
+async def set_parameters(conn: Connection, deployment: int, parameters: Mapping[str, Any]) -> None:
+    """Completes a deployment that was just added; its version stays."""
+    await conn.execute(sql["set_parameters"], deployment, dict(parameters))
