@@ -70,10 +70,15 @@ def _rule(world: World, message: Message) -> Outcome | Refusal:
             return fold_deployments.seen(world, message, message.body)
         case contracts.HostOnline() | contracts.HostOffline() | contracts.HostReport():
             return _host_rule(world, message, message.body)
-        case contracts.Heartbeat() | contracts.Pulse() | contracts.LogLines():
+        case (
+            contracts.Heartbeat()
+            | contracts.Pulse()
+            | contracts.LogLines()
+            | contracts.Command()
+            | contracts.HostEvent()
+            | contracts.SessionEvent()
+        ):
             return Refusal("misrouted", f"{message.key.text} does not belong into this queue")
-        case contracts.Command() | contracts.HostEvent() | contracts.SessionEvent():
-            return Refusal("misrouted", f"{message.key.text} is not something that a host says")
         case _:
             assert_never(message.body)
 

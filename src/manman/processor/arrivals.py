@@ -1,0 +1,22 @@
+"""From a delivery to what it means: decoded once, at the edge."""
+
+from manman.errors import Malformed
+from manman.events import codec
+from manman.events.bus import Delivery
+from manman.processor.world import Arrived
+
+
+def arrive(delivery: Delivery, own_user: str | None) -> Arrived:
+    """Decode a delivery; what does not decode keeps its bytes and the reason, so that nothing is lost."""
+    headers = dict(delivery.headers)
+    try:
+        message = codec.decode(delivery.key, headers, delivery.body, delivery.user_id)
+    except Malformed as error:
+        return Arrived(key=delivery.key, headers=headers, body=delivery.body, malformed=str(error))
+    return Arrived(
+        key=delivery.key,
+        headers=headers,
+        body=delivery.body,
+        message=message,
+        from_control_plane=delivery.user_id == own_user,
+    )

@@ -1,0 +1,232 @@
+"""One transaction of the event path: lock and load → fold → save. Every batch goes this way; one message is a batch of one."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from manman.domain import hosts as rules
+from manman.domain import ranges
+from manman.domain.hosts import HostMoved, Presence
+from manman.domain.ids import Chance, DeploymentId, HostId, SessionId
+from manman.domain.sessions import Session
+from manman.events import announce, contracts
+from manman.events.announce import Names
+from manman.events.outbox import OutboxRow
+from manman.processor import fold, notices
+from manman.processor.world import Arrived, Journal, World
+from manman.store import attempts, batches, session_leases
+from manman.store.pool import Connection, Pool
+from manman.store.save import Changes, save
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What a batch must know besides its rows."""
+
+    threshold: timedelta
+    start_deadline: timedelta
+    chance: Chance
+
+
+@dataclass(slots=True)
+class Keys:
+    """Whose rows a batch concerns."""
+
+    hosts: set[HostId] = field(default_factory=set)
+    host_rows: set[HostId] = field(default_factory=set)
+    reporting: set[HostId] = field(default_factory=set)
+    journals: set[Journal] = field(default_factory=set)
+    leases: set[HostId] = field(default_factory=set)
+    deployments: set[DeploymentId] = field(default_factory=set)
+    sessions: set[SessionId] = field(default_factory=set)
+    newcomers_of: set[DeploymentId] = field(default_factory=set)
+
+
+async def apply(pool: Pool, batch: list[Arrived], rules_: Rules, *, erase: Collection[str] = ()) -> dict[str, int]:
+    """Apply a batch in one transaction; the counts of outcomes. `erase`: noted attempts that end with this commit."""
+    async with pool.transaction() as conn:
+        world = await load(conn, batch, rules_)
+        fold.fold(world, batch)
+        await commit(conn, world, rules_)
+        if erase:
+            await attempts.erase(conn, erase)
+    return {**world.counts, "messages": len(batch), "moved": len(world.moved), "dead_letters": len(world.dead)}
+
+
+def keys_of(batch: Iterable[Arrived]) -> Keys:
+    """Whose rows these messages may touch."""
+    keys = Keys()
+    for arrived in batch:
+        if arrived.message is None:
+            continue
+        if arrived.message.host_id is not None:
+            keys.hosts.add(arrived.message.host_id)
+        if arrived.journal is not None:
+            keys.journals.add(arrived.journal)
+        _of_body(keys, arrived.message.body, arrived.message.host_id)
+    return keys
+
+
+def _of_body(keys: Keys, body: contracts.AnyBody, host_id: HostId | None) -> None:
+    match body:
+        case contracts.SessionStatus():
+            keys.sessions.add(body.session_id)
+            if body.run is not None and body.deployment_id is not None:
+                keys.newcomers_of.add(body.deployment_id)
+                keys.deployments.add(body.deployment_id)
+                if host_id is not None:
+                    keys.leases.add(host_id)
+        case contracts.CommandRefused():
+            keys.sessions |= {body.session_id} if body.session_id is not None else set()
+            keys.deployments |= {body.deployment_id} if body.deployment_id is not None else set()
+        case contracts.DeploymentStatus() | contracts.DeploymentSeen():
+            keys.deployments.add(body.deployment_id)
+        case contracts.HostOnline() | contracts.HostOffline():
+            keys.host_rows.add(body.host_id)
+            keys.leases.add(body.host_id)
+        case contracts.HostReport():
+            _of_report(keys, body)
+        case _:
+            return
+
+
+def _of_report(keys: Keys, body: contracts.HostReport) -> None:
+    keys.host_rows.add(body.host_id)
+    keys.leases.add(body.host_id)
+    keys.reporting.add(body.host_id)
+    for said in body.sessions:
+        keys.sessions.add(said.session_id)
+        keys.deployments.add(said.deployment_id)
+        keys.newcomers_of.add(said.deployment_id)
+    keys.deployments |= {held.deployment_id for held in body.deployments}
+
+
+async def load(conn: Connection, batch: Iterable[Arrived], rules_: Rules) -> World:
+    """Lock in the order of the house, read after the wait; the database's time comes with it."""
+    keys = keys_of(batch)
+    known, now = await batches.read_hosts(conn, keys.hosts)
+    if keys.host_rows & known.keys():
+        known |= await batches.lock_hosts(conn, keys.host_rows & known.keys(), now)
+    journals = {j for j in keys.journals if j[0] in known}
+    seen = await batches.lock_journals(conn, journals) if journals else {}
+    leases = await batches.lock_leases(conn, keys.leases) if keys.leases else {}
+    deployments = await batches.lock_deployments(conn, keys.deployments, keys.sessions)
+    sessions = await batches.lock_sessions(conn, keys.sessions, keys.newcomers_of, keys.reporting)
+    missing = {s.deployment_id for s in sessions.values()} - deployments.keys()
+    if missing:
+        deployments |= await batches.lock_deployments(conn, missing, ())
+    return World(
+        now=now,
+        threshold=rules_.threshold,
+        chance=rules_.chance,
+        hosts=known,
+        seen=seen,
+        leases=leases,
+        deployments=deployments,
+        sessions=sessions,
+    )
+
+
+async def commit(conn: Connection, world: World, rules_: Rules) -> None:
+    """Save what was decided, and what others hear of it."""
+    lease_rows = await _leases(conn, world)
+    for host_id, boot in world.report_wanted.items():
+        world.tell(host_id, "report", boot=boot)
+    messages = [*await _announcements(conn, world), *lease_rows, *world.commands]
+    inserted = [world.sessions[s] for s in sorted(world.inserted)]
+    updated = [world.sessions[s] for s in sorted(world.touched_sessions - world.inserted)]
+    await save(
+        conn,
+        Changes(
+            deadline=rules_.start_deadline,
+            inserted=inserted,
+            updated=updated,
+            moved=world.moved,
+            deployments=[world.deployments[d] for d in sorted(world.touched_deployments)],
+            deployments_moved=world.deployments_moved,
+            hosts=[world.hosts[h] for h in sorted(world.touched_hosts)],
+            hosts_moved=world.hosts_moved,
+            agent_versions=world.agent_versions,
+            journals={j: world.seen[j] for j in sorted(world.touched_journals)},
+            leases={h: world.leases[h] for h in sorted(world.used_ids)},
+            dead=world.dead,
+            closed=world.closed,
+            strays=world.strays,
+            reported=world.reported,
+            messages=messages,
+        ),
+    )
+
+
+async def _leases(conn: Connection, world: World) -> list[OutboxRow]:
+    """Top up at half, and answer whoever asked: the host's whole set, which replaces what it has."""
+    low = {h for h in world.used_ids if ranges.size(world.leases[h]) * 2 < rules.lease_size(_deployments_on(world, h))}
+    wanted = sorted((world.lease_wanted | low) & world.hosts.keys())
+    before = len(world.commands)
+    for host_id in wanted:
+        used = world.used_ids.pop(host_id, [])
+        world.leases[host_id] = await session_leases.grant(conn, host_id, used)
+        world.tell(host_id, "lease", lease=[list(r) for r in world.leases[host_id]])
+    rows = world.commands[before:]
+    del world.commands[before:]
+    return rows
+
+
+def _deployments_on(world: World, host_id: HostId) -> int:
+    return sum(1 for d in world.deployments.values() if d.host_id == host_id)
+
+
+async def _announcements(conn: Connection, world: World) -> list[OutboxRow]:
+    """Every transition and every host that came or went, with names joined once."""
+    away = {m.host_id for m in world.hosts_moved}
+    live = await batches.live_on_hosts(conn, away) if away else []
+    concerned = {m.after.id for m in world.moved} | {s.id for s in live}
+    names = await _names(conn, world, concerned, away)
+    rows = announce.announce(world.moved, names, world.now, world.chance)
+    rows += [notices.deployment_moved(m, world.now, world.chance) for m in world.deployments_moved]
+    for moved in world.hosts_moved:
+        rows += host_moved(moved, names, [s for s in live if s.host_id == moved.host_id], world)
+    return rows
+
+
+async def _names(conn: Connection, world: World, sessions: set[SessionId], hosts: set[HostId]) -> Names:
+    """Names of sessions that are not inserted yet come from the deployment, as those of the latest of it."""
+    known = await batches.session_names(conn, sessions - world.inserted) if sessions - world.inserted else {}
+    fresh = {s: world.sessions[s] for s in sessions & world.inserted}
+    if fresh:
+        of_deployment = await batches.deployment_names(conn, {s.deployment_id for s in fresh.values()})
+        known |= {s: of_deployment[row.deployment_id] for s, row in fresh.items() if row.deployment_id in of_deployment}
+    return Names(sessions=known, hosts=await batches.host_names(conn, hosts) if hosts else {})
+
+
+def host_moved(moved: HostMoved, names: Names, live: list[Session], world: World) -> list[OutboxRow]:
+    """A host's event, and for each of its live sessions that it is (un)reachable, in the same transaction."""
+    called = names.hosts.get(moved.host_id) or announce.HostNames(name=f"host {moved.host_id}")
+    now, chance = world.now, world.chance
+    if moved.to is Presence.ONLINE:
+        silent_for = None if moved.last_seen is None else now - moved.last_seen
+        row = announce.host_online(
+            moved.host_id,
+            called,
+            now,
+            chance,
+            cause=moved.cause,
+            silent_for=silent_for,
+            previous_status=moved.from_.value,
+        )
+        if moved.from_ is Presence.NEW:
+            return [row]
+        return [row, *(_reachable(s, names, moved, now, chance) for s in live)]
+    row = announce.host_offline(moved.host_id, called, now, chance, cause=moved.cause)
+    last_seen = moved.last_seen or now
+    return [
+        row,
+        *(
+            announce.unreachable(s, names.sessions.get(s.id, announce.NOBODY), last_seen, "host offline", now, chance)
+            for s in live
+        ),
+    ]
+
+
+def _reachable(session: Session, names: Names, moved: HostMoved, now: datetime, chance: Chance) -> OutboxRow:
+    return announce.reachable(session, names.sessions.get(session.id, announce.NOBODY), moved.cause, now, chance)

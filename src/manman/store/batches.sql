@@ -1,0 +1,82 @@
+-- Locks in the order of the house: heartbeats, journals, session leases, deployments, sessions. Each by key. What hangs on locked
+-- rows is read by the statement that locks them, after the wait.
+
+-- name: lock_hosts
+SELECT b.host, b.online, b.boot, b.beat, b.last_seen, b.returned_at, b.asked_at
+  FROM host_heartbeats b WHERE b.host = ANY($1::bigint[]) ORDER BY b.host FOR UPDATE
+
+-- name: read_hosts
+SELECT h.id AS host, coalesce(b.online, false) AS online, coalesce(b.boot, 0) AS boot, coalesce(b.beat, 0) AS beat,
+       b.last_seen, b.returned_at, b.asked_at, clock() AS now
+  FROM hosts h LEFT JOIN host_heartbeats b ON b.host = h.id WHERE h.id = ANY($1::bigint[])
+
+-- name: make_heartbeats
+INSERT INTO host_heartbeats (host)
+SELECT h.id FROM hosts h WHERE h.id = ANY($1::bigint[]) AND NOT EXISTS (SELECT FROM host_heartbeats b WHERE b.host = h.id)
+ ORDER BY h.id ON CONFLICT DO NOTHING
+
+-- name: make_journals
+INSERT INTO host_journals (host, journal, last_used)
+SELECT x.host, x.journal, clock() FROM unnest($1::bigint[], $2::text[]) AS x (host, journal)
+ WHERE EXISTS (SELECT FROM hosts h WHERE h.id = x.host)
+ ORDER BY x.host, x.journal ON CONFLICT DO NOTHING
+
+-- name: lock_journals
+SELECT j.host, j.journal, j.seen
+  FROM host_journals j JOIN unnest($1::bigint[], $2::text[]) AS x (host, journal) USING (host, journal)
+ ORDER BY j.host, j.journal FOR UPDATE OF j
+
+-- name: lock_leases
+SELECT l.host, l.ids FROM session_leases l WHERE l.host = ANY($1::bigint[]) ORDER BY l.host FOR UPDATE
+
+-- name: lock_deployments
+SELECT d.id, d.host, d.name, d.status, d.desired, d.desired_version, d.fresh_version, d.seen_version, d.last_run,
+       d.history_number, d.version, d.config, d.config_revision, d.seen_deployment_version, d.last_session, d.gave_up,
+       d.gave_up_version, d.progress, d.detail, d.suspended
+  FROM deployments d
+ WHERE d.id = ANY($1::bigint[]) OR d.id IN (SELECT s.deployment FROM sessions s WHERE s.id = ANY($2::bigint[]))
+ ORDER BY d.id FOR UPDATE
+
+-- name: lock_sessions
+SELECT s.* FROM sessions s
+ WHERE s.id = ANY($1::bigint[])
+    OR (s.status IN ('pending', 'starting', 'running', 'stopping')
+        AND (s.deployment = ANY($2::bigint[]) OR s.host = ANY($3::bigint[])))
+ ORDER BY s.id FOR UPDATE
+
+-- name: now
+SELECT clock()
+
+-- name: session_names
+SELECT s.id, g.name AS game, c.name AS config, s.config_revision, d.name AS deployment, h.name AS host, d.labels,
+       h.addresses, coalesce((r.spec ->> 'withhold_tail')::boolean, false) AS withhold_tail, r.spec ->> 'join_url' AS join_url,
+       (SELECT jsonb_agg(jsonb_build_object('name', p.name, 'protocol', p.protocol, 'port', p.port, 'address', host(p.address),
+                                            'mask', masklen(p.address)) ORDER BY p.name)
+          FROM ports p WHERE p.deployment = s.deployment) AS ports
+  FROM sessions s
+  JOIN deployments d ON d.id = s.deployment
+  JOIN hosts h ON h.id = s.host
+  JOIN game_configs c ON c.id = s.config
+  JOIN games g ON g.id = c.game
+  JOIN config_revisions r ON r.config = s.config AND r.revision = s.config_revision
+ WHERE s.id = ANY($1::bigint[])
+
+-- name: deployment_names
+SELECT d.id, g.name AS game, c.name AS config, d.config_revision, d.name AS deployment, h.name AS host, d.labels,
+       h.addresses, coalesce((r.spec ->> 'withhold_tail')::boolean, false) AS withhold_tail, r.spec ->> 'join_url' AS join_url,
+       (SELECT jsonb_agg(jsonb_build_object('name', p.name, 'protocol', p.protocol, 'port', p.port, 'address', host(p.address),
+                                            'mask', masklen(p.address)) ORDER BY p.name)
+          FROM ports p WHERE p.deployment = d.id) AS ports
+  FROM deployments d
+  JOIN hosts h ON h.id = d.host
+  JOIN game_configs c ON c.id = d.config
+  JOIN games g ON g.id = c.game
+  JOIN config_revisions r ON r.config = d.config AND r.revision = d.config_revision
+ WHERE d.id = ANY($1::bigint[])
+
+-- name: host_names
+SELECT h.id, h.name, h.labels, h.agent_version FROM hosts h WHERE h.id = ANY($1::bigint[])
+
+-- name: live_on_hosts
+SELECT s.* FROM sessions s
+ WHERE s.host = ANY($1::bigint[]) AND s.status IN ('pending', 'starting', 'running', 'stopping') ORDER BY s.id
