@@ -8,7 +8,7 @@ import asyncio
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 from manman.v1 import types
 
-NOW = datetime(2026, 11, 24, 3, 19, 42, tzinfo=timezone.utc)
+NOW = datetime(2026, 11, 24, 3, 19, 42, tzinfo=UTC)
 LINK = "mma_sample"
 TOKEN = "mml_sample"
 PERMISSIONS = [
@@ -116,7 +116,12 @@ class _Api:
     async def who(self, request: Request) -> Response:
         return self.stranger(request) or reply(
             types.WhoAmIResponse(
-                kind="user", name="kim", user_id=1, role="admin", permissions=self.sample.permissions, credential="login"
+                kind="user",
+                name="kim",
+                user_id=1,
+                role="admin",
+                permissions=self.sample.permissions,
+                credential="login",
             )
         )
 
@@ -151,7 +156,9 @@ class _Api:
             try:
                 many = [one for one in getattr(self.sample, noun) if all(_matches(one, term) for term in terms)]
             except (KeyError, ValueError, AttributeError) as error:
-                return problem(400, "filter_invalid", f"the filter cannot be read: {error}", hint="compare a field with a value")
+                return problem(
+                    400, "filter_invalid", f"the filter cannot be read: {error}", hint="compare a field with a value"
+                )
             size = int(request.query_params.get("page_size", "50"))
             total = {} if noun == "events" else {"total": len(many)}
             more = "next" if len(many) > size else ""
@@ -191,7 +198,9 @@ class _Api:
     async def host_history(self, request: Request) -> Response:
         stale = any(one.status == "stale" and one.host_id == request.path_params["id"] for one in self.sample.hosts)
         told = [
-            types.Transition(number=39, from_="online", to="stale", at=ago(days=2, hours=23), cause="sweep", trace_id="4f1c22d0a9"),
+            types.Transition(
+                number=39, from_="online", to="stale", at=ago(days=2, hours=23), cause="sweep", trace_id="4f1c22d0a9"
+            ),
             types.Transition(number=40, from_="stale", to="online", at=ago(days=2, hours=22.9), cause="heartbeat"),
         ]
         if stale:
@@ -225,7 +234,9 @@ class _Api:
         if act == "input":
             number = request.path_params["id"]
             past = self.sample.lines.setdefault(number, [])
-            line = types.LogLine(n=len(past) and past[-1].n + 1 or 1, at=NOW, stream="in", text=f"kim › {body['line']}")
+            line = types.LogLine(
+                n=(len(past) and past[-1].n + 1) or 1, at=NOW, stream="in", text=f"kim › {body['line']}"
+            )
             past.append(line)
             self.sample.typed.put_nowait(line)
             return reply(types.SendInputResponse(command_id="c"), 202)
@@ -241,7 +252,9 @@ class _Api:
 
         async def said() -> Any:
             for at in range(0, len(past), 200):
-                yield _event("lines", past[at : at + 200][-1].n, types.LogBatch(session_id=number, lines=past[at : at + 200]))
+                yield _event(
+                    "lines", past[at : at + 200][-1].n, types.LogBatch(session_id=number, lines=past[at : at + 200])
+                )
             if ends:
                 yield _event("bye", 0, types.LogBatch(session_id=number, bye="until_now"))
                 return
@@ -262,7 +275,9 @@ class _Api:
             try:
                 while True:
                     message = await queue.get()
-                    name = "event" if message.event else "hello" if message.hello else "reset" if message.reset else "bye"
+                    name = (
+                        "event" if message.event else "hello" if message.hello else "reset" if message.reset else "bye"
+                    )
                     yield _event(name, message.event.cursor if message.event else "", message)
             finally:
                 self.sample.watchers.remove(queue)

@@ -63,7 +63,10 @@ def build(settings: Settings, stop: asyncio.Event | None = None) -> ASGIApp:
     app = Starlette(
         routes=[*ROUTES, files(), Route("/healthz", _alive), Route("/readyz", _ready)],
         lifespan=lifespan,
-        middleware=[Middleware(Guard, settings=settings), Middleware(GZipMiddleware, minimum_size=600, compresslevel=6)],
+        middleware=[
+            Middleware(Guard, settings=settings),
+            Middleware(GZipMiddleware, minimum_size=600, compresslevel=6),
+        ],
         exception_handlers={ManManError: _told, HTTPException: _http, Exception: faults.unforeseen},
     )
     app.state.settings = settings

@@ -67,7 +67,9 @@ async def before(request: Request) -> Response:
     said = request.query_params.get("n", "")
     end = int(said) if said.isdecimal() else 1
     rows = list[list[Any]]()
-    async for batch in around.client.stream_logs(request.path_params["id"], from_=max(1, end - BACKLOG), until_now=True):
+    async for batch in around.client.stream_logs(
+        request.path_params["id"], from_=max(1, end - BACKLOG), until_now=True
+    ):
         rows += [row(line) for line in batch.lines if line.n < end]
         if batch.lines and batch.lines[-1].n >= end:
             break
@@ -87,7 +89,9 @@ async def download(request: Request) -> Response:
 
     name = f'attachment; filename="session-{number}.txt"'
     return StreamingResponse(
-        text(), media_type="text/plain; charset=utf-8", headers={"content-disposition": name, "cache-control": "no-store"}
+        text(),
+        media_type="text/plain; charset=utf-8",
+        headers={"content-disposition": name, "cache-control": "no-store"},
     )
 
 

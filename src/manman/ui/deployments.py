@@ -11,7 +11,7 @@ from manman.ui import looks, overview, stories, strips, words
 from manman.ui.frame import Frame, frame, page
 from manman.ui.lists import asked
 
-SUGGESTED = ("status = installing", 'desired = running', 'name : "x"', "created_at > -24h")
+SUGGESTED = ("status = installing", "desired = running", 'name : "x"', "created_at > -24h")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +70,9 @@ async def deployment_sessions(request: Request) -> Response:
     )
     seen = await look(around, one, one.session_id)
     runs = [(run, looks.session(run)) for run in reply.sessions]
-    return now_page(around, seen, tab="sessions", template="deployment_sessions.html", runs=runs, reply=reply, wanted=wanted)
+    return now_page(
+        around, seen, tab="sessions", template="deployment_sessions.html", runs=runs, reply=reply, wanted=wanted
+    )
 
 
 def _of(one: types.Deployment, more: str | None) -> str:
@@ -99,7 +101,9 @@ async def look(around: Frame, one: types.Deployment, session_id: int | None) -> 
     )
 
 
-def now_page(around: Frame, seen: Now, *, tab: str, template: str = "now.html", status: int = 200, **more: object) -> Response:
+def now_page(
+    around: Frame, seen: Now, *, tab: str, template: str = "now.html", status: int = 200, **more: object
+) -> Response:
     """The page of a deployment: title, state, join address and power, with one tab open."""
     one = seen.one
     crumbs = [("Deployments", "/deployments"), (one.name, "" if tab == "now" else f"/deployments/{one.deployment_id}")]

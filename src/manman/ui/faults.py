@@ -40,7 +40,9 @@ async def plain(request: Request, status: int, detail: str, headers: dict[str, s
 async def unforeseen(request: Request, error: Exception) -> Response:
     """The page for a fault of ours; the log has the whole of it."""
     log.error("page_failed", path=request.url.path, error=repr(error), exc_info=error)
-    return _shown(request, 500, "internal", "The page could not be made. The log of the web pages has the reason.", None, "")
+    return _shown(
+        request, 500, "internal", "The page could not be made. The log of the web pages has the reason.", None, ""
+    )
 
 
 def _shown(request: Request, status: int, code: str, detail: str, hint: str | None, trace_id: str) -> Response:

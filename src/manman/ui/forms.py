@@ -40,6 +40,10 @@ def refused(status: int, code: str, detail: str) -> ApiError:
 
 def local_path(wanted: str) -> str:
     """A path of ours to go to next, or '/': never another site, whatever a link says."""
-    if not wanted.startswith("/") or wanted.startswith(("//", "/\\")) or any(ord(c) < 0x20 or c == "\\" for c in wanted):
+    if (
+        not wanted.startswith("/")
+        or wanted.startswith(("//", "/\\"))
+        or any(ord(c) < 0x20 or c == "\\" for c in wanted)
+    ):
         return "/"
     return wanted

@@ -64,7 +64,11 @@ class Frame:
 def _deployments(seen: types.Installation) -> Entry:
     total = sum(seen.deployments.values())
     return Entry(
-        key="deployments", href="/deployments", icon="deployments", word="Deployments", count=str(total) if total else ""
+        key="deployments",
+        href="/deployments",
+        icon="deployments",
+        word="Deployments",
+        count=str(total) if total else "",
     )
 
 

@@ -45,7 +45,8 @@ ICONS: Final[dict[str, str]] = {
     "events": '<path d="M5.4 4h9M5.4 8h9M5.4 12h9M2 4h.1M2 8h.1M2 12h.1"/>',
     "more": '<path d="M3.2 8h.1M8 8h.1M12.8 8h.1" stroke-width="2.4"/>',
     "search": '<circle cx="7" cy="7" r="4.6"/><path d="m10.6 10.6 3.6 3.6"/>',
-    "copy": '<rect x="5.4" y="5.4" width="8.4" height="8.4" rx="1.6"/><path d="M10.6 5.2V3.6A1.4 1.4 0 0 0 9.2 2.2H3.6a1.4 1.4 0 0 0-1.4 1.4v5.6a1.4 1.4 0 0 0 1.4 1.4h1.6"/>',
+    "copy": '<rect x="5.4" y="5.4" width="8.4" height="8.4" rx="1.6"/><path d="M10.6 5.2V3.6A1.4 1.4 0 0 0 9.2 2.2H3.6'
+    'a1.4 1.4 0 0 0-1.4 1.4v5.6a1.4 1.4 0 0 0 1.4 1.4h1.6"/>',
     "done": '<path d="m3 8.6 3.2 3.2L13 4.6"/>',
     "arrow": '<path d="M2.6 8h10.4M9.4 4.4 13 8l-3.6 3.6"/>',
     "down": '<path d="M8 2.6v10.6M4.2 9.4 8 13.2l3.8-3.8"/>',

@@ -23,9 +23,7 @@ class Asked:
     hint: str = ""
 
 
-async def asked(
-    request: Request, method: Callable[..., Awaitable[T]], empty: T, **more: Any
-) -> tuple[T, Asked]:
+async def asked(request: Request, method: Callable[..., Awaitable[T]], empty: T, **more: Any) -> tuple[T, Asked]:
     """The reply of a List method for the request's `filter` and `page`; a bad filter gives the empty reply and the fault."""
     wanted = Asked(filter=request.query_params.get("filter", "")[:LONGEST], page=request.query_params.get("page", ""))
     try:

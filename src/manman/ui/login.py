@@ -31,8 +31,12 @@ async def login(request: Request) -> Response:
     try:
         reply = await visitors.client("").login(link=link)
     except ApiError as error:
-        fault = error.detail if error.refused_code == "rate_limited" else "This link does not open anything: it was used, is too old, or is another's."
-        return _shown(request, fault=fault, status=error.status if error.status in (429,) else 401, next_page=next_page)
+        fault = (
+            error.detail
+            if error.refused_code == "rate_limited"
+            else "This link does not open anything: it was used, is too old, or is another's."
+        )
+        return _shown(request, fault=fault, status=429 if error.status == 429 else 401, next_page=next_page)
     response = RedirectResponse(next_page, status_code=303)
     keep_login(response, state.settings, reply.token)
     return response

@@ -54,13 +54,13 @@ def _down(around: Frame, one: types.Deployment) -> Need | None:
         case "gave_up":
             why = f"{where} {_last_reason(one)}"
             what = f"{one.name} is down: gave up restarting"
-            acts = _start(around, one) + [Act(word="Explain", href=f"/sessions/{one.session_id}")]
+            acts = [*_start(around, one), Act(word="Explain", href=f"/sessions/{one.session_id}")]
         case "install_failed":
             what, why = f"{one.name} could not be installed", f"{where} {_sentence(one.detail)}"
             acts = [Act(word="Open", href=href)]
         case "crashed" if one.gave_up:
             what, why = f"{one.name} crashed and stays down", f"{where} {words.GAVE_UP.get(one.gave_up, '')}"
-            acts = _start(around, one) + [Act(word="Explain", href=f"/sessions/{one.session_id}")]
+            acts = [*_start(around, one), Act(word="Explain", href=f"/sessions/{one.session_id}")]
         case _:
             return None
     return Need(key=key, look=shown.look, what=what, why=why.strip(), href=href, since=ended, acts=acts)
@@ -78,7 +78,9 @@ def _last_reason(one: types.Deployment) -> str:
 
 
 def _silent(host: types.Host, around: Frame) -> Need:
-    heard = f"Last heard {times.moment(host.last_seen.astimezone(), around.now.astimezone())}. " if host.last_seen else ""
+    heard = (
+        f"Last heard {times.moment(host.last_seen.astimezone(), around.now.astimezone())}. " if host.last_seen else ""
+    )
     if host.live_sessions == 1:
         games = "Its game most likely still runs; nothing is started elsewhere."
     elif host.live_sessions:

@@ -19,7 +19,11 @@ async def power(request: Request) -> Response:
     one = await around.client.get_deployment(request.path_params["id"])
     act = request.path_params["act"]
     if act == "kill" and fields.get("name", "").strip() != one.name:
-        raise forms.refused(400, "invalid_argument", f"to kill {one.name}, its name must be typed; '{fields.get('name', '')}' is another")
+        raise forms.refused(
+            400,
+            "invalid_argument",
+            f"to kill {one.name}, its name must be typed; '{fields.get('name', '')}' is another",
+        )
     by_script = request.headers.get("hx-request") == "true"
     try:
         await _tell(around.client, one, act)

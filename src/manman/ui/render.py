@@ -25,7 +25,9 @@ def environment() -> Environment:
         lstrip_blocks=True,
         extensions=["jinja2.ext.do"],
     )
-    jinja.globals.update(icon=icon, asset=asset, age=age, clock=clock, moment=moment, styles=STYLES, reason=words.reason)
+    jinja.globals.update(
+        icon=icon, asset=asset, age=age, clock=clock, moment=moment, styles=STYLES, reason=words.reason
+    )
     jinja.filters.update(
         size=times.size, share=times.share, number=times.number, pieces=ansi.pieces, cause=words.cause, span=times.span
     )

@@ -61,7 +61,9 @@ async def session(request: Request) -> Response:
     seen = await deployments.look(around, deployment, one.session_id)
     crash = await _explain(around, seen) if one.status == "crashed" else None
     tab = "now" if deployment.session_id == one.session_id and one.status != "crashed" else "run"
-    return deployments.now_page(around, seen, tab=tab, template="run.html" if tab == "run" else "now.html", explained=crash)
+    return deployments.now_page(
+        around, seen, tab=tab, template="run.html" if tab == "run" else "now.html", explained=crash
+    )
 
 
 async def _explain(around: Frame, seen: deployments.Now) -> Crash | None:
@@ -81,7 +83,7 @@ async def _explain(around: Frame, seen: deployments.Now) -> Crash | None:
         session=run,
         headline=f"{run.deployment} {words.reason(run.reason)[0]}",
         evidence=evidence(run),
-        often="Not the same crash in 7 days" if seen.crashes_of_week < 2 else f"{seen.crashes_of_week} crashes in 7 days",
+        often="The first crash in 7 days" if seen.crashes_of_week < 2 else f"{seen.crashes_of_week} crashes in 7 days",
         next_session=after.sessions[0] if after.sessions else None,
         last_good=last_good,
         changes=changes(run, last_good),

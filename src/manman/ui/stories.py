@@ -45,7 +45,9 @@ def _about(noun: str, word: str, event: types.Event) -> tuple[Look, str, str]:
 def _telling(noun: str, word: str, event: types.Event) -> str:
     body, rest = event.body, list[str]()
     if (said := _text(body, "reason")) and noun != "host":
-        rest.append(words.reason(said)[1] if noun == "session" else words.GAVE_UP.get(said, said.replace("_", " ")).rstrip("."))
+        rest.append(
+            words.reason(said)[1] if noun == "session" else words.GAVE_UP.get(said, said.replace("_", " ")).rstrip(".")
+        )
     if word == "stale":
         rest.append("not heard for too long")
     elif said := _text(body, "cause"):
@@ -83,13 +85,14 @@ def steps(history: list[types.Transition], table: dict[str, Look]) -> list[Step]
             after=table.get(one.to) or words.unknown(one.to),
             at=one.at,
             why=_why(one),
-            who=one.cause if one.cause.startswith(("user ", "service ", "host ")) else "",
+            who=one.cause if one.cause.startswith(PERSONS) else "",
             trace_id=one.trace_id,
         )
         for one in reversed(history)
     ]
 
 
+PERSONS: Final = ("user ", "service ", "host ")
 SAID: Final = {
     "pending": "Waits for its host",
     "starting": "Its host began it",
@@ -101,7 +104,9 @@ SAID: Final = {
 
 
 def _why(one: types.Transition) -> str:
-    told, because = SAID.get(one.to, ""), words.cause(one.cause)
+    # Who told it stands at the end of the row already.
+    because = "" if one.cause.startswith(PERSONS) else words.cause(one.cause)
+    told = SAID.get(one.to, "")
     if not told:
         return because.capitalize() if because else ""
     return f"{told}, {because}" if because and because != "event" else told
@@ -110,7 +115,7 @@ def _why(one: types.Transition) -> str:
 def endpoint(one: types.Deployment | types.Session) -> types.Endpoint | None:
     """The endpoint that players join: the one called 'game', else the first."""
     named = [found for found in one.endpoints if found.name == "game"]
-    return (named or one.endpoints or [None])[0]
+    return next(iter(named or one.endpoints), None)
 
 
 def address(found: types.Endpoint) -> str:

@@ -45,7 +45,8 @@ class Streams:
             while not ending.done():
                 if coming is None:
                     coming = asyncio.ensure_future(anext(source, None))
-                await asyncio.wait({coming, ending}, timeout=SILENT, return_when=asyncio.FIRST_COMPLETED)
+                waited: set[asyncio.Future[Any]] = {coming, ending}
+                await asyncio.wait(waited, timeout=SILENT, return_when=asyncio.FIRST_COMPLETED)
                 if not coming.done():
                     yield b": still here\n\n"
                     continue

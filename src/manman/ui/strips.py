@@ -48,8 +48,14 @@ def marks(events: Iterable[types.Event]) -> dict[int, list[types.Event]]:
         if event.deployment_id is not None and event.at is not None and _state(event) is not None:
             found.setdefault(event.deployment_id, []).append(event)
     for many in found.values():
-        many.sort(key=lambda event: event.at or datetime.min)
+        many.sort(key=_order)
     return found
+
+
+def _order(event: types.Event) -> tuple[datetime, int]:
+    """By time, and of the same moment by position in the stream."""
+    position = event.cursor.rpartition("-")[2]
+    return event.at or datetime.min, int(position) if position.isdecimal() else 0
 
 
 def stretches(one: types.Deployment, events: list[types.Event], now: datetime) -> list[Stretch]:
@@ -78,7 +84,8 @@ def _before(one: types.Deployment, events: list[types.Event], start: datetime) -
         said = events[0].body.get("previous_status")
         if events[0].type.endswith(".unreachable"):
             return "running"
-        return said if isinstance(said, str) and said in SHAPES else NOT_RUN
+        # What waited before the hour's first event waited briefly: it is not drawn as an hour of waiting.
+        return said if isinstance(said, str) and said in SHAPES and said != "pending" else NOT_RUN
     run = one.session
     if run is not None and run.started_at is not None and run.started_at <= start:
         return "running" if run.status in looks.LIVE else looks.deployment(one).look.key

@@ -77,7 +77,13 @@ def cookie_name(settings: Settings) -> str:
 def keep_login(response: Response, settings: Settings, token: str) -> None:
     """Lets the browser keep the login; how long it is good is the API's affair."""
     response.set_cookie(
-        cookie_name(settings), token, max_age=30 * 86400, path="/", secure=settings.secure, httponly=True, samesite="lax"
+        cookie_name(settings),
+        token,
+        max_age=30 * 86400,
+        path="/",
+        secure=settings.secure,
+        httponly=True,
+        samesite="lax",
     )
 
 

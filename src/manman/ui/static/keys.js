@@ -18,7 +18,7 @@
   }
 
   function row(step) {
-    const links = [...document.querySelectorAll("td .row, .eventlist a, .needs h3 a")].filter(visible);
+    const links = [...document.querySelectorAll("td .row, .eventlist a, .needs h2 a")].filter(visible);
     if (!links.length) return;
     const at = links.indexOf(document.activeElement);
     const next = links[Math.min(links.length - 1, Math.max(0, at + step))];
