@@ -7,6 +7,7 @@ DROP TABLE sessions;
 DROP FUNCTION refuse_live();
 DROP TABLE deployment_history, launches, secrets, ports, deployments;
 DROP TABLE host_history, join_tokens, host_keys, host_samples, revocations, strays, session_leases, host_journals, host_heartbeats, hosts;
+DROP FUNCTION host_rows();
 DROP TABLE config_revisions, game_configs, games;
 DROP TABLE audit;
 DROP FUNCTION audit_month(timestamptz);

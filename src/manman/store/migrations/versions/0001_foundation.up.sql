@@ -244,6 +244,15 @@ CREATE TABLE session_leases (
     ids  int8multirange NOT NULL DEFAULT '{}'
 ) WITH (fillfactor = 70);
 
+-- A host has its liveness and its lease from the first moment.
+CREATE FUNCTION host_rows() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO host_heartbeats (host) VALUES (NEW.id);
+    INSERT INTO session_leases (host) VALUES (NEW.id);
+    RETURN NULL;
+END $$;
+CREATE TRIGGER hosts_have_rows AFTER INSERT ON hosts FOR EACH ROW EXECUTE FUNCTION host_rows();
+
 CREATE TABLE strays (
     host       bigint NOT NULL REFERENCES hosts ON DELETE CASCADE,
     session    bigint NOT NULL,
@@ -433,6 +442,7 @@ CREATE TABLE sessions (
     started_at          timestamptz,
     stopping_at         timestamptz,
     ended_at            timestamptz,
+    progressed_at       timestamptz,
     deadline_at         timestamptz,
     config              bigint NOT NULL,
     config_revision     bigint NOT NULL,

@@ -1,0 +1,90 @@
+"""Events: numbered rows, the only cursor for replay and streams. Positions are commit-ordered and gap-free within an epoch.
+
+The relay's leader moves rows out of the outbox (`move`), publishes from here in order (`unpublished`) and advances. Whoever reads
+follows by `after`, woken by NOTIFY on `CHANNEL`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from manman.events.outbox import OutboxRow
+from manman.store.outbox import row_of
+from manman.store.pool import Connection, Row
+from manman.store.sql import load
+
+sql = load(__name__)
+
+CHANNEL = "manman_events"
+"""Notified with the newest position by each commit that moved rows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """A numbered row. `at` is when its transaction was."""
+
+    epoch: int
+    position: int
+    at: datetime
+    row: OutboxRow
+
+    @property
+    def cursor(self) -> str:
+        """Where a reader goes on after this event."""
+        return f"{self.epoch}-{self.position}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """What can be read now: `oldest` is the first position that is kept, `newest` the last that was given."""
+
+    epoch: int
+    newest: int
+    oldest: int
+
+
+async def move(conn: Connection, limit: int) -> int:
+    """Moves the oldest rows of the outbox that are no commands, in order; returns how many. Needs a transaction.
+
+    The caller holds the relay's lease and has looked at it in this transaction; two at once would still give each position once.
+    """
+    last = await conn.fetchval(sql["lock_counter"])
+    row = await conn.fetchrow(sql["move"], last, limit)
+    if row["moved"]:
+        await conn.execute(sql["count_up"], row["last"])
+        await conn.execute(sql["wake"], str(row["last"]))
+    return int(row["moved"])
+
+
+async def unpublished(conn: Connection, limit: int) -> list[Event]:
+    """What follows the last published position, in order, rows without an exchange included."""
+    return [_event(row) for row in await conn.fetch(sql["unpublished"], limit)]
+
+
+async def advance(conn: Connection, position: int) -> int:
+    """Everything up to `position` is published; never goes back. Returns where the cursor is."""
+    value: int = await conn.fetchval(sql["advance"], position)
+    return value
+
+
+async def after(conn: Connection, epoch: int, position: int, limit: int) -> list[Event]:
+    """Events after a position of an epoch, oldest first."""
+    return [_event(row) for row in await conn.fetch(sql["after"], epoch, position, limit)]
+
+
+async def bounds(conn: Connection) -> Bounds:
+    """Which positions can be read now; with nothing kept, `oldest` is the next that will be given."""
+    row = await conn.fetchrow(sql["bounds"])
+    oldest = row["oldest"] if row["oldest"] is not None else row["newest"] + 1
+    return Bounds(epoch=row["epoch"], newest=row["newest"], oldest=oldest)
+
+
+async def trim(conn: Connection, older: timedelta, limit: int = 5000) -> int:
+    """Removes events older than the span given, at most `limit`; returns how many."""
+    done: str = await conn.execute(sql["trim"], older, limit)
+    return int(done.rpartition(" ")[2])
+
+
+def _event(row: Row) -> Event:
+    return Event(epoch=row["epoch"], position=row["position"], at=row["at"], row=row_of(row))

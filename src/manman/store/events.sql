@@ -1,0 +1,57 @@
+-- name: lock_counter
+SELECT value FROM counters WHERE name = 'events' FOR UPDATE;
+
+-- name: move
+-- Under the counter's lock: positions are in commit order and without a gap, because nobody else gives any.
+WITH gone AS (
+    DELETE FROM outbox WHERE id IN (
+        SELECT id FROM outbox WHERE exchange IS DISTINCT FROM 'manman' ORDER BY id LIMIT $2
+    )
+    RETURNING *
+), numbered AS (
+    SELECT gone.*, $1::bigint + row_number() OVER (ORDER BY id) AS position FROM gone
+), moved AS (
+    INSERT INTO events (epoch, position, id, type, at, exchange, key, body, headers, host, session, deployment, sequence, public)
+    SELECT i.epoch, n.position, n.event_id, n.type, n.created_at, n.exchange, n.key, n.body, n.headers, n.host, n.session,
+           n.deployment, n.sequence, n.public
+    FROM numbered n, installation i
+    ORDER BY n.position
+    RETURNING position
+)
+SELECT count(*) AS moved, coalesce(max(position), $1::bigint) AS last FROM moved;
+
+-- name: count_up
+UPDATE counters SET value = $1 WHERE name = 'events';
+
+-- name: wake
+SELECT pg_notify('manman_events', $1::text);
+
+-- name: unpublished
+-- Above the last published position; rows without an exchange are only passed over.
+SELECT e.epoch, e.position, e.id AS event_id, e.type, e.at, e.exchange, e.key, e.body, e.headers, e.host, e.session,
+       e.deployment, e.sequence, e.public, NULL::interval AS ttl
+FROM events e, installation i
+WHERE e.epoch = i.epoch AND e.position > (SELECT value FROM counters WHERE name = 'published')
+ORDER BY e.position LIMIT $1;
+
+-- name: advance
+UPDATE counters SET value = greatest(value, $1) WHERE name = 'published' RETURNING value;
+
+-- name: after
+SELECT e.epoch, e.position, e.id AS event_id, e.type, e.at, e.exchange, e.key, e.body, e.headers, e.host, e.session,
+       e.deployment, e.sequence, e.public, NULL::interval AS ttl
+FROM events e
+WHERE e.epoch = $1 AND e.position > $2
+ORDER BY e.position LIMIT $3;
+
+-- name: bounds
+-- The epoch that is, the newest position, the oldest that is kept.
+SELECT i.epoch,
+       (SELECT value FROM counters WHERE name = 'events') AS newest,
+       (SELECT min(position) FROM events e WHERE e.epoch = i.epoch) AS oldest
+FROM installation i;
+
+-- name: trim
+DELETE FROM events WHERE (epoch, position) IN (
+    SELECT epoch, position FROM events WHERE at < clock() - $1::interval ORDER BY epoch, position LIMIT $2
+);

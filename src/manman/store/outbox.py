@@ -1,0 +1,98 @@
+"""The outbox: what a transaction makes others hear. Commands leave it by confirm, all else by the move to `events`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from manman.domain.ids import DeploymentId, HostId, SessionId
+from manman.events.outbox import OutboxRow
+from manman.store.pool import Connection, Row
+from manman.store.sql import load
+
+sql = load(__name__)
+
+CHANNEL = "manman_outbox"
+"""The channel that is notified by each commit which inserted rows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """A row that waits for its confirm. `ttl_left` is none for a row without a TTL, negative for one whose time is over."""
+
+    id: int
+    row: OutboxRow
+    ttl_left: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backlog:
+    """How much waits, and how many seconds the oldest has."""
+
+    commands: int
+    events: int
+    oldest: float
+
+
+async def insert(conn: Connection, rows: Sequence[OutboxRow]) -> None:
+    """Puts rows into the outbox, in the order given, in one statement; the commit wakes the relay."""
+    if not rows:
+        return
+    await conn.execute(
+        sql["insert"],
+        [UUID(row.event_id) for row in rows],
+        [row.type for row in rows],
+        [row.exchange for row in rows],
+        [row.key for row in rows],
+        [row.body for row in rows],
+        [dict(row.headers) for row in rows],
+        [row.host_id for row in rows],
+        [row.session_id for row in rows],
+        [row.deployment_id for row in rows],
+        [row.sequence for row in rows],
+        [row.public for row in rows],
+        [row.ttl for row in rows],
+    )
+
+
+async def commands(conn: Connection, limit: int, *, held_up: Collection[int] = ()) -> list[Waiting]:
+    """The oldest commands, in order, without those of the hosts that are `held_up` (0: rows without a host)."""
+    found = await conn.fetch(sql["commands"], limit, list(held_up))
+    return [Waiting(id=row["id"], row=row_of(row), ttl_left=row["left"]) for row in found]
+
+
+async def remove(conn: Connection, ids: Sequence[int]) -> None:
+    """Takes out what was confirmed (or is too old to be sent); harmless for rows that are gone."""
+    if ids:
+        await conn.execute(sql["remove"], list(ids))
+
+
+async def backlog(conn: Connection) -> Backlog:
+    """What waits, for metrics."""
+    row = await conn.fetchrow(sql["waiting"])
+    return Backlog(commands=row["commands"], events=row["events"], oldest=row["oldest"])
+
+
+def row_of(row: Row) -> OutboxRow:
+    """The value of a record with the columns of `outbox` or `events`."""
+    return OutboxRow(
+        event_id=str(row["event_id"]),
+        type=row["type"],
+        key=row["key"],
+        body=row["body"],
+        exchange=row["exchange"],
+        headers=row["headers"],
+        host_id=_maybe(HostId, row["host"]),
+        session_id=_maybe(SessionId, row["session"]),
+        deployment_id=_maybe(DeploymentId, row["deployment"]),
+        sequence=row["sequence"],
+        public=row["public"],
+        ttl=row["ttl"],
+    )
+
+
+def _maybe(kind: Any, value: int | None) -> Any:
+    return None if value is None else kind(value)
