@@ -1,0 +1,28 @@
+"""Attempts at suspects: a redelivered message is noted before it is tried, and the note erased with the commit that applies it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from manman.store.pool import Connection
+from manman.store.sql import load
+
+sql = load(__name__)
+
+
+async def note(conn: Connection, message: str, key: str, host: int | None) -> int:
+    """Notes an attempt, in a transaction of its own; returns how many there were with this one."""
+    count: int = await conn.fetchval(sql["note"], message, key, host)
+    return count
+
+
+async def erase(conn: Connection, messages: Sequence[str]) -> None:
+    """Forgets the notes, in the transaction that settles these messages."""
+    if messages:
+        await conn.execute(sql["erase"], list(messages))
+
+
+async def trim(conn: Connection, older: timedelta) -> None:
+    """Forgets notes whose message was never seen again."""
+    await conn.execute(sql["trim"], older)

@@ -1,0 +1,10 @@
+-- name: note
+INSERT INTO attempts AS a (message, key, host, count, last_at) VALUES ($1, $2, $3, 1, clock())
+ON CONFLICT (message) DO UPDATE SET count = a.count + 1, last_at = clock()
+RETURNING count;
+
+-- name: erase
+DELETE FROM attempts WHERE message = ANY ($1::text[]);
+
+-- name: trim
+DELETE FROM attempts WHERE last_at < clock() - $1::interval;

@@ -1,0 +1,110 @@
+"""Dead letters: messages that were refused for good, one row each, written in the transaction that settles them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Protocol
+from uuid import UUID
+
+from manman.store.pool import Connection, Row
+from manman.store.sql import load
+
+sql = load(__name__)
+
+
+class Refused(Protocol):
+    """What a row is made of: the message as it came, and why it is refused."""
+
+    @property
+    def key(self) -> str: ...
+    @property
+    def headers(self) -> Mapping[str, Any]: ...
+    @property
+    def body(self) -> bytes: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def detail(self) -> str: ...
+    @property
+    def host_id(self) -> int | None: ...
+    @property
+    def session_id(self) -> int | None: ...
+    @property
+    def journal(self) -> str | None: ...
+    @property
+    def sequence(self) -> int | None: ...
+    @property
+    def event_id(self) -> str | None: ...
+
+
+async def insert(conn: Connection, rows: Sequence[Refused]) -> list[int]:
+    """One row for each, in the order given; their ids. Whatever a sender put into headers can be stored."""
+    if not rows:
+        return []
+    found = await conn.fetch(
+        sql["insert"],
+        [_text(row.key) for row in rows],
+        [_storable(dict(row.headers)) for row in rows],
+        [row.body for row in rows],
+        [row.reason for row in rows],
+        [_text(row.detail) for row in rows],
+        [row.host_id for row in rows],
+        [row.session_id for row in rows],
+        [None if row.journal is None else _text(row.journal) for row in rows],
+        [row.sequence for row in rows],
+        [None if row.event_id is None else _text(row.event_id) for row in rows],
+    )
+    return [row["id"] for row in found]
+
+
+async def close(conn: Connection, settled: Mapping[int, str | None]) -> None:
+    """Settles replayed rows: None closes one, a sentence (it was refused again) keeps it open and replaces its detail."""
+    if settled:
+        await conn.execute(sql["close"], list(settled), list(settled.values()))
+
+
+async def get(conn: Connection, number: int) -> Row | None:
+    """A row by its id, locked; None when there is none."""
+    return await conn.fetchrow(sql["get"], number)
+
+
+async def replaying(conn: Connection, number: int, event_id: str) -> bool:
+    """Notes under which event id an open row is being replayed; False when it is closed or gone."""
+    return await conn.fetchval(sql["replay"], number, UUID(event_id)) is not None
+
+
+async def drop(conn: Connection, number: int) -> bool:
+    """Removes a row for good; False when there is none."""
+    return await conn.fetchval(sql["drop"], number) is not None
+
+
+async def count_open(conn: Connection) -> int:
+    """How many nobody has dealt with."""
+    number: int = await conn.fetchval(sql["open"])
+    return number
+
+
+async def trim(conn: Connection, older: timedelta, limit: int = 5000) -> int:
+    """Removes rows older than the span given, at most `limit`; returns how many."""
+    done: str = await conn.execute(sql["trim"], older, limit)
+    return int(done.rpartition(" ")[2])
+
+
+def _text(value: str) -> str:
+    """PostgreSQL stores any text but NUL and lone surrogates."""
+    return value.replace("\x00", "�").encode("utf-8", "replace").decode("utf-8")
+
+
+def _storable(value: Any) -> Any:
+    if isinstance(value, str):
+        return _text(value)
+    if isinstance(value, Mapping):
+        return {_text(str(key)): _storable(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_storable(part) for part in value]
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    if isinstance(value, bytes):
+        return _text(value.decode("utf-8", "replace"))
+    return _text(str(value))

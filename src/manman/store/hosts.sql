@@ -1,0 +1,98 @@
+-- name: update_status_and_last_seen
+UPDATE host_heartbeats b
+SET online = u.online, boot = u.boot, beat = u.beat, last_seen = u.last_seen, returned_at = u.returned_at, asked_at = u.asked_at
+FROM unnest($1::bigint[], $2::boolean[], $3::bigint[], $4::bigint[], $5::timestamptz[], $6::timestamptz[], $7::timestamptz[])
+     AS u (host, online, boot, beat, last_seen, returned_at, asked_at)
+WHERE b.host = u.host
+RETURNING b.host;
+
+-- name: update_last_seen
+-- Only what is above the known (boot, beat) counts; without a boot it is always the newest. The rows are locked in key order first.
+WITH said AS (
+    SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])
+         AS u (host, boot, beat, live_count, live_xor)
+), known AS (
+    SELECT b.host, b.online, b.boot, b.beat, b.last_seen FROM host_heartbeats b
+    WHERE b.host IN (SELECT host FROM said) ORDER BY b.host FOR UPDATE
+), beaten AS (
+    UPDATE host_heartbeats b
+    SET online = true, last_seen = clock(),
+        boot = coalesce(s.boot, b.boot),
+        beat = CASE WHEN s.boot IS NOT NULL THEN s.beat WHEN b.beat = 9223372036854775807 THEN 0 ELSE b.beat END,
+        live_count = coalesce(s.live_count, b.live_count), live_xor = coalesce(s.live_xor, b.live_xor),
+        returned_at = CASE WHEN NOT k.online AND k.last_seen IS NOT NULL THEN clock() ELSE b.returned_at END
+    FROM said s JOIN known k ON k.host = s.host
+    WHERE b.host = k.host AND (s.boot IS NULL OR (s.boot, s.beat) > (k.boot, k.beat))
+    RETURNING b.host
+)
+SELECT s.host, k.host IS NOT NULL AS known, b.host IS NOT NULL AS counted, k.online, k.boot, k.beat, k.last_seen
+FROM said s LEFT JOIN known k ON k.host = s.host LEFT JOIN beaten b ON b.host = s.host
+ORDER BY s.host;
+
+-- name: touch_pulse
+UPDATE pulse
+SET since = CASE WHEN last IS NULL OR last < clock() - interval '3 seconds' THEN clock() ELSE since END, last = clock()
+RETURNING last, since;
+
+-- name: pulse
+SELECT last, since, clock() AS now FROM pulse;
+
+-- name: list_stale
+SELECT h.id AS host, h.name, b.last_seen, b.online
+FROM host_heartbeats b JOIN hosts h ON h.id = b.host
+WHERE b.last_seen < clock() - $1::interval
+ORDER BY b.host;
+
+-- name: mark_offline
+-- Judges only what could have been heard; the locked rows are those that are silent, so a host that has just beaten is not marked.
+-- More than half of at least four wait until the first of them has been silent for two thresholds.
+WITH ear AS (
+    SELECT FROM pulse WHERE last > clock() - interval '3 seconds' AND since < clock() - ($1::interval + $2::interval)
+), silent AS (
+    SELECT host, last_seen FROM host_heartbeats
+    WHERE online AND last_seen < clock() - $1::interval AND EXISTS (SELECT FROM ear)
+    ORDER BY host FOR UPDATE SKIP LOCKED
+), counted AS (
+    SELECT count(*) AS silent, coalesce(min(last_seen) < clock() - 2 * $1::interval, false) AS waited,
+           CASE WHEN EXISTS (SELECT FROM silent) THEN (SELECT count(*) FROM host_heartbeats WHERE online) END AS online
+    FROM silent
+), judged AS (
+    SELECT s.host, c.online >= 4 AND c.silent * 2 > c.online AS mass, c.waited FROM silent s, counted c
+), marked AS (
+    UPDATE host_heartbeats b SET online = false, returned_at = NULL
+    FROM judged j WHERE b.host = j.host AND (NOT j.mass OR j.waited)
+    RETURNING b.host, b.last_seen, j.mass
+), numbered AS (
+    UPDATE hosts h SET history_number = h.history_number + 1
+    FROM marked m WHERE h.id = m.host
+    RETURNING h.id, h.name, h.labels, h.agent_version, h.history_number, m.last_seen, m.mass
+), told AS (
+    INSERT INTO host_history (host, number, from_status, to_status, at, recorded_at, cause)
+    SELECT id, history_number, 'online', 'stale', clock(), clock(), 'silent' FROM numbered
+)
+SELECT id AS host, name, labels, agent_version, history_number AS number, last_seen, mass FROM numbered ORDER BY id;
+
+-- name: add_history
+WITH said AS (
+    SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::timestamptz[], $5::text[], $6::uuid[]) WITH ORDINALITY
+         AS u (host, from_status, to_status, at, cause, event_id, place)
+), counted AS (
+    SELECT host, count(*) AS many FROM said GROUP BY host
+), numbered AS (
+    UPDATE hosts h SET history_number = h.history_number + c.many FROM counted c WHERE h.id = c.host
+    RETURNING h.id, h.history_number - c.many AS before
+), added AS (
+    INSERT INTO host_history (host, number, from_status, to_status, at, recorded_at, cause, event_id)
+    SELECT s.host, n.before + row_number() OVER (PARTITION BY s.host ORDER BY s.place), s.from_status, s.to_status, s.at, clock(),
+           s.cause, s.event_id
+    FROM said s JOIN numbered n ON n.id = s.host
+)
+SELECT n.before + row_number() OVER (PARTITION BY s.host ORDER BY s.place) AS number
+FROM said s JOIN numbered n ON n.id = s.host ORDER BY s.place;
+
+-- name: asked
+UPDATE host_heartbeats SET asked_at = clock() WHERE host = ANY ($1::bigint[]);
+
+-- name: set_agent_versions
+UPDATE hosts h SET agent_version = u.version FROM unnest($1::bigint[], $2::text[]) AS u (host, version)
+WHERE h.id = u.host AND h.agent_version IS DISTINCT FROM u.version;

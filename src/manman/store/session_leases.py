@@ -1,0 +1,50 @@
+"""Leases of session ids: the numbers under which a host may begin sessions by itself, whatever else is down."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import asyncpg
+
+from manman.domain import ranges
+from manman.domain.ids import HostId, SessionId
+from manman.domain.ranges import Ranges
+from manman.store.pool import Connection
+from manman.store.sql import load
+
+sql = load(__name__)
+
+
+async def grant(conn: Connection, host: HostId, size: int = 50) -> Ranges:
+    """Tops a host's lease up to `size` (at least 50, and 4 for each of its deployments); returns the whole set.
+
+    Ids are never given twice. A host that does not exist has none.
+    """
+    return of_multirange(await conn.fetchval(sql["grant"], host, size) or ())
+
+
+async def use(conn: Connection, host: HostId, session: SessionId) -> bool:
+    """Takes an id out of a lease; False when it is not in it (any more)."""
+    return await conn.fetchval(sql["use"], host, session) is not None
+
+
+async def write(conn: Connection, leases: Mapping[HostId, Ranges]) -> None:
+    """Writes the sets that are left, as decided over locked rows."""
+    if leases:
+        await conn.execute(sql["set"], list(leases), [to_multirange(ids) for ids in leases.values()])
+
+
+async def void(conn: Connection) -> None:
+    """Empties every lease: a restored database must not believe its old ones."""
+    await conn.execute(sql["void"])
+
+
+def to_multirange(numbers: Ranges) -> list[Any]:
+    """Inclusive ranges as the driver wants a multirange."""
+    return [asyncpg.Range(first, last + 1) for first, last in numbers]
+
+
+def of_multirange(found: Any) -> Ranges:
+    """A multirange of the driver as inclusive ranges."""
+    return ranges.merged([(part.lower, part.upper - 1) for part in found])
