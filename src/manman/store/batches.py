@@ -143,29 +143,27 @@ def deployment_of(row: Any) -> Deployment:
     )
 
 
-_SAME = tuple(
-    [
-        "run",
-        "at",
-        "begun_version",
-        "previous_session_id",
-        "cause",
-        "config",
-        "config_revision",
-        "deployment_version",
-        "launch",
-        "created_at",
-        "started_at",
-        "ended_at",
-        "progressed_at",
-        "exit_code",
-        "signal",
-        "reason",
-        "detail",
-        "progress",
-        "players",
-    ]
-)
+_SAME = [
+    "run",
+    "at",
+    "begun_version",
+    "previous_session_id",
+    "cause",
+    "config",
+    "config_revision",
+    "deployment_version",
+    "launch",
+    "created_at",
+    "started_at",
+    "ended_at",
+    "progressed_at",
+    "exit_code",
+    "signal",
+    "reason",
+    "detail",
+    "progress",
+    "players",
+]
 
 
 def session_of(row: Any) -> Session:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -211,7 +212,7 @@ def _columns(rows: Sequence[Any], *names: str) -> list[list[Any]]:
 
 
 def _plain(value: Any) -> Any:
-    return value.value if hasattr(value, "value") and isinstance(value, str) else value
+    return value.value if isinstance(value, StrEnum) else value
 
 
 def _uuid(text: str | None) -> UUID | None:
