@@ -20,7 +20,7 @@ from manman.host.commands import Commands
 from manman.host.disk import Ballast
 from manman.host.heartbeats import Heartbeats
 from manman.host.installs import Installer
-from manman.host.journal import Chance, Journal, Taken
+from manman.host.journal import Chance, DiskFull, Journal, Taken
 from manman.host.launches import Launches, Source
 from manman.host.logs import Lines
 from manman.host.means import Holdings, Means
@@ -96,7 +96,7 @@ class Agent:
             commands = Commands(means, supervisor, self._leased.set, time.monotonic)
             supervisor.start()
             for taken in journal.untried():
-                self._apply(commands, taken)
+                await self._apply(commands, taken)
             reports.online(means)
             heartbeats = Heartbeats(journal, self._bus, self._state, supervisor.lives)
             tasks = [
@@ -249,7 +249,7 @@ class Agent:
                     fresh.append(taken)
         await consumer.ack(batch[-1])
         for taken in fresh:
-            self._apply(commands, taken)
+            await self._apply(commands, taken)
 
     def _understood(self, key: str, body: bytes) -> Taken | None:
         try:
@@ -262,12 +262,21 @@ class Agent:
             return None
         return Taken(verb=message.key.word, command=message.body, taken=time.monotonic(), machine=self._machine)
 
-    def _apply(self, commands: Commands, taken: Taken) -> None:
-        with observe(acts.AGENT_COMMAND, verb=taken.verb, command_id=taken.command.command_id) as seen:
-            try:
-                commands.apply(taken)
-            except ManManError as error:
-                seen.add(error=str(error))  # it stays in the journal, and is tried again in the next life
+    async def _apply(self, commands: Commands, taken: Taken) -> None:
+        """Carries out one command; on a full disk again and again, for it is acknowledged already."""
+        while True:
+            with observe(acts.AGENT_COMMAND, verb=taken.verb, command_id=taken.command.command_id) as seen:
+                try:
+                    commands.apply(taken)
+                    return
+                except DiskFull as error:
+                    seen.add(error=str(error))
+                except Exception:
+                    # A command that cannot be carried out must not end every next life of the agent too.
+                    log.exception("command_failed", verb=taken.verb, command_id=taken.command.command_id)
+                    commands.drop(taken)
+                    return
+            await asyncio.sleep(1)
 
     # ---- now and then -------------------------------------------------------------------------------
 

@@ -52,6 +52,12 @@ class Commands:
         if command.deployment_id is not None and taken.verb not in ("remove", "tail"):
             self._supervisor.keeper(command.deployment_id).wake()
 
+    def drop(self, taken: Taken) -> None:
+        """The command is refused for good: carrying it out failed."""
+        with self._means.journal.write():
+            self._refuse(taken.command, "failed", "the agent could not carry it out; its log says why")
+            self._means.journal.settle(taken.command.command_id)
+
     def _at_once(self, verb: str, taken: Taken) -> None:
         command = taken.command
         match verb:

@@ -43,7 +43,7 @@ CREATE TABLE IF NOT EXISTS sessions (id INTEGER PRIMARY KEY, held BLOB NOT NULL)
 
 
 class DiskFull(Transient):
-    """The journal could not be written for want of space, the ballast given up already."""
+    """The journal could not be written for want of space; the ballast was given up, so that a repetition may succeed."""
 
     code = "disk_full"
 
@@ -71,11 +71,11 @@ class Journal:
     """One life of the agent on this disk. Every method that writes returns after the sync, or, within `write()`,
     when that block ends; writes in a block that raises never happened.
 
-    `room` is called when the disk is full and says whether it made some (the ballast); then the write is repeated.
+    `room` is called when the disk is full and may make some (the ballast); whoever wrote repeats it.
     """
 
     def __init__(
-        self, path: Path, host_id: HostId, *, chance: Chance, room: Callable[[], bool] = lambda: False
+        self, path: Path, host_id: HostId, *, chance: Chance, room: Callable[[], object] = lambda: None
     ) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
@@ -146,20 +146,17 @@ class Journal:
 
     @contextmanager
     def _full(self) -> Iterator[None]:
+        """A full disk takes the whole transaction back, so the write cannot go on; room is made for its repetition."""
         try:
             yield
         except sqlite3.OperationalError as error:
             if "full" not in str(error) and "disk I/O" not in str(error):
                 raise
+            self._room()
             raise DiskFull(f"the journal of host {self.host_id} cannot be written: {error}") from error
 
     def _do(self, statement: str, *values: Any) -> sqlite3.Cursor:
-        try:
-            return self._db.execute(statement, values)
-        except sqlite3.OperationalError as error:
-            if "full" not in str(error) or self._db.in_transaction is False or not self._room():
-                with self._full():
-                    raise
+        with self._full():
             return self._db.execute(statement, values)
 
     # ---- facts --------------------------------------------------------------------------------------

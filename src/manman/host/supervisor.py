@@ -89,17 +89,12 @@ class Supervisor:
         ]
 
     def beside(self, work: Coroutine[Any, Any, None]) -> None:
-        """Does something that nobody waits for; what is out of reach meanwhile is told and left."""
+        """Does something that nobody waits for; its fault is told, and is nobody else's."""
+        self._keep(self._others, self._group.create_task(_safely(work)))
 
-        async def safely() -> None:
-            try:
-                await work
-            except ManManError as error:
-                log.warning("work_failed", reason=str(error))
-
-        task = self._group.create_task(safely())
-        self._others.add(task)
-        task.add_done_callback(self._others.discard)
+    def _keep(self, tasks: set[asyncio.Task[Any]], task: asyncio.Task[Any]) -> None:
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
 
     async def stop_games(self) -> int:
         """Stops every game in order, leaving the wishes alone: with the agent they begin again. How many there were."""
@@ -122,7 +117,7 @@ class Supervisor:
         """Installs a deployment's packages beside everything else; a running install goes on."""
         if deployment_id in self._installing:
             return
-        task = self._group.create_task(self._install(deployment_id, again), name=f"install-{deployment_id}")
+        task = self._group.create_task(_safely(self._install(deployment_id, again)), name=f"install-{deployment_id}")
         self._installing[deployment_id] = task
         task.add_done_callback(lambda _: self._installing.pop(deployment_id, None))
 
@@ -198,3 +193,12 @@ class Supervisor:
                     detail=detail,
                 ),
             )
+
+
+async def _safely(work: Coroutine[Any, Any, None]) -> None:
+    try:
+        await work
+    except ManManError as error:
+        log.warning("work_failed", reason=str(error))
+    except Exception:
+        log.exception("work_failed")
