@@ -354,3 +354,17 @@ def test_an_exit_in_between_is_known_without_any_wrapper(tmp_path: Path) -> None
         assert it.verdict() == ("crashed", "exited", 7, None)
         assert not (it.folder / "s").exists()
         assert (it.folder / "wrapper.log").read_text() == ""
+
+
+def test_no_cgroup_stays_behind_not_even_that_of_a_killed_wrapper(tmp_path: Path) -> None:
+    def left(pid: int) -> list[str]:
+        found = [folder for parent, _, _ in cgroup._candidates() for folder in Path(parent).glob(f"manman-*-{pid}")]
+        return [str(folder) for folder in found]
+
+    with Wrapped(tmp_path, SLEEPER) as it:
+        killed = it.pid
+        it.line("up")
+    (tmp_path / "session").rename(tmp_path / "before")
+    with Wrapped(tmp_path, ["/no/such/program"]) as it:
+        assert it.verdict()[1] == "config_invalid"
+        assert left(killed) == left(it.pid) == []

@@ -6,6 +6,8 @@ It counts out-of-memory kills, limits memory, and lists the game's processes. Wh
 import os
 import re
 
+from manman.wrapper import processes
+
 _ROOT = "/sys/fs/cgroup"
 
 
@@ -50,6 +52,7 @@ def make(session: str, memory: int | None) -> Cgroup | None:
     """A cgroup below the wrapper's own, with a memory limit in bytes; None where this machine does not allow it."""
     name = f"manman-{re.sub('[^A-Za-z0-9_-]', '_', session)}-{os.getpid()}"
     for parent, events, limit in _candidates():
+        _sweep(parent)
         folder = os.path.join(parent, name)
         try:
             os.makedirs(folder, exist_ok=True)
@@ -65,6 +68,21 @@ def make(session: str, memory: int | None) -> Cgroup | None:
             except OSError:
                 pass
     return None
+
+
+def _sweep(parent: str) -> None:
+    """Removes what wrappers that were killed could not: empty cgroups with the number of a process that is no more."""
+    try:
+        names = os.listdir(parent)
+    except OSError:
+        return
+    for name in names:
+        found = re.fullmatch(r"manman-.*-(\d+)", name)
+        if found and not processes.lives(int(found[1])):
+            try:
+                os.rmdir(os.path.join(parent, name))
+            except OSError:
+                pass  # somebody in it lives on
 
 
 def _candidates() -> list[tuple[str, str, str]]:

@@ -27,6 +27,12 @@ def _stat(pid: int) -> list[str] | None:
         return None
 
 
+def lives(pid: int) -> bool:
+    """Whether there is such a process, and no zombie. Pids are reused: a yes may mean another one."""
+    stat = _stat(pid)
+    return stat is not None and stat[0] != "Z"
+
+
 def descendants(ancestor: int) -> list[int]:
     """Pids of all living descendants, zombies left out."""
     children: dict[int, list[int]] = {}

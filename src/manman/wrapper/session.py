@@ -233,8 +233,6 @@ class Session:
     def _finish(self) -> None:
         self._console.drain()
         self._console.close()
-        if self._cgroup is not None:
-            self._cgroup.remove()
         self._end(self._verdict)
 
     def fail(self, detail: str) -> None:
@@ -248,6 +246,8 @@ class Session:
 
     def _end(self, said: Said) -> None:
         """Says the exit, again and again while the disk refuses it, until it is written, acknowledged or nobody's any more."""
+        if self._cgroup is not None:
+            self._cgroup.remove()
         at = kernel.microseconds()
         self._exit = {"at": at, **said}
         written = self._spool.exit(self._exit, at)
