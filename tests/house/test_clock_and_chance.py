@@ -21,7 +21,6 @@ CALLS = {
     "uuid.uuid1",
     "uuid.uuid4",
 }
-MODULES = {"random"}
 SQL_TIME = re.compile(
     r"\b(now\s*\(|clock_timestamp\s*\(|statement_timestamp\s*\(|transaction_timestamp\s*\(|current_timestamp\b"
     r"|localtimestamp\b|current_date\b|current_time\b)",
@@ -34,19 +33,26 @@ CLOCK_ITSELF = re.compile(
 
 
 def asked_for(tree: ast.AST) -> list[str]:
-    """Which banned names a file uses: called, passed on or imported by name."""
+    """Which banned names a file uses: called, passed on or imported by name. `random.Random(seed)` is no chance."""
     found = []
     for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute):
-            owner = node.value.attr if isinstance(node.value, ast.Attribute) else getattr(node.value, "id", "")
-            if f"{owner}.{node.attr}" in CALLS:
-                found.append(f"{node.lineno}: {owner}.{node.attr}")
-        elif isinstance(node, ast.Import):
-            found += [f"{node.lineno}: {item.name}" for item in node.names if item.name in MODULES]
-        elif isinstance(node, ast.ImportFrom):
-            names = [f"{node.module}.{item.name}" for item in node.names]
-            found += [f"{node.lineno}: {name}" for name in names if name in CALLS or node.module in MODULES]
+        for name in named(node):
+            module = name.partition(".")[0]
+            if name in CALLS or (module == "random" and name != "random.Random"):
+                found.append(f"{getattr(node, 'lineno', 0)}: {name}")
     return found
+
+
+def named(node: ast.AST) -> list[str]:
+    """The dotted names that a node uses, as far as they may be banned ones."""
+    if isinstance(node, ast.Attribute):
+        owner = node.value.attr if isinstance(node.value, ast.Attribute) else getattr(node.value, "id", "")
+        return [f"{owner}.{node.attr}"]
+    if isinstance(node, ast.ImportFrom):
+        return [f"{node.module}.{item.name}" for item in node.names]
+    if isinstance(node, ast.Call) and not node.args and ast.unparse(node.func) in ("random.Random", "Random"):
+        return ["random.Random without a seed"]
+    return []
 
 
 def sql_time(sql: str) -> list[str]:
@@ -101,7 +107,8 @@ def test_the_rules_see_each_way_to_ask() -> None:
         "import datetime\ndatetime.datetime.now(x)",
         "import time\nf(default=time.time)",
         "from time import time",
-        "import random",
+        "import random\nrandom.random()",
+        "import random\nrandom.Random()",
         "from random import choice",
         "import os\nos.environ['A']",
         "from os import environ",
@@ -109,6 +116,7 @@ def test_the_rules_see_each_way_to_ask() -> None:
     )
     assert [source for source in bad if not asked_for(ast.parse(source))] == []
     assert asked_for(ast.parse("import time\ntime.monotonic()\nnow = 1")) == []
+    assert asked_for(ast.parse("import random\nrandom.Random(7).choice(x)")) == []
     assert sql_time("select now()") and sql_time("at timestamptz default clock()") and sql_time("x < CURRENT_TIMESTAMP")
     assert sql_time("select clock() -- never now()") == []
     assert sql_time("create function clock() returns timestamptz stable as $$ select now() $$") == []
