@@ -1,0 +1,46 @@
+"""`manman api`"""
+
+import asyncio
+import os
+
+import typer
+
+from manman.cli import serve
+from manman.errors import BadSetting
+
+app = typer.Typer(rich_markup_mode=None)
+
+
+@app.command()
+def api() -> None:
+    """Serve the control plane API: REST and gRPC."""
+    from manman.api.doors.listening import bound
+    from manman.api.service import Api
+    from manman.api.settings import ApiSettings
+    from manman.events import topology
+    from manman.events.rabbit import bus as rabbit
+    from manman.store import migrate, pool
+    from manman.store.settings import DatabaseSettings
+
+    settings, database, broker = serve.settings_of(ApiSettings), serve.settings_of(DatabaseSettings), serve.broker()
+
+    async def main(stop: asyncio.Event) -> None:
+        serve.warn_of_names()
+        connections = await pool.connect(database)
+        found = await migrate.check(database)
+        if found.pending:
+            raise BadSetting(
+                f"the database is at {found.current or 'nothing'}, this version needs {found.head}",
+                hint="manman migrate up",
+            )
+        listener = bound(settings.bind, settings.http_port, "HTTP_PORT")
+        wanted = topology.exchanges(broker.external_exchange)
+        bus = await rabbit.connect(str(broker.rabbitmq_url), name="manman-api", topology=wanted)
+        try:
+            service = Api(settings, database, bus, connections, chance=os.urandom)
+            await service.run(stop, http=listener, grpc_port=settings.grpc_port, grpc_socket_host=settings.bind)
+        finally:
+            await bus.close()
+            await connections.close()
+
+    serve.run_service("api", main)
