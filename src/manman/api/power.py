@@ -218,6 +218,8 @@ async def restart(wanted: Wanted, caller: Caller, conn: Connection) -> int:
         return await begin(wanted, caller, conn, fresh=True)
     must_start(wanted)
     version = wanted.next_version
+    # This run is told to stop: so it may, also where it has not come up yet. What follows is the deployment's wish.
+    await power.want_stopped(conn, session)
     await power.set_wish(conn, wanted.id, "running", version, version)
     fields = {"session_id": SessionId(session), "deployment_version": wanted.row["version"]}
     await power.tell(conn, [told(wanted, caller, "restart", wish=("running", version, version), **fields)])
