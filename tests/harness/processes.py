@@ -112,12 +112,22 @@ def mentioning(folder: Path) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         try:
+            if process.status() == psutil.STATUS_ZOMBIE:
+                continue
             told = [*process.cmdline(), *process.environ().values(), process.cwd()]
         except psutil.Error:
             continue
         if process.pid != os.getpid() and any(str(folder) in word for word in told):
             found.append(process)
     return found
+
+
+def words_of(process: psutil.Process) -> str:
+    """A process's command line, shortened; nothing when it is gone meanwhile."""
+    try:
+        return " ".join(process.cmdline())[:150]
+    except psutil.Error:
+        return ""
 
 
 def give_to_nobody(folder: Path) -> None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+import psutil
 import typer
 
 from manman.cli.testing_packages import PackagesMissing, provide
@@ -152,9 +153,10 @@ def count_of(report: Path) -> Count:
 def left_running(home: Path) -> int:
     """The number of processes that outlived the run, named and killed; each counts as a failure."""
     processes: Any = importlib.import_module("harness.processes")
-    left = processes.mentioning(home)
+    ending = {process: processes.words_of(process) for process in processes.mentioning(home)}
+    _, left = psutil.wait_procs(ending, timeout=10)
     for process in left:
-        print(f"left running: {process.pid} {' '.join(process.cmdline())[:150]}", flush=True)
+        print(f"left running: {process.pid} {ending[process]}", flush=True)
         process.kill()
     return len(left)
 
