@@ -49,18 +49,25 @@ def wished(ports: Sequence[ConfigPort], wishes: Iterable[pb.PortWish]) -> dict[s
 async def chosen(
     conn: Connection, host: Any, ports: Sequence[ConfigPort], wishes: dict[str, pb.PortWish]
 ) -> list[Held]:
-    """The ports that a deployment gets on a locked host; raises `port_taken` (with the holder) or `ports_exhausted`."""
+    """The ports that a deployment gets on a locked host; raises `port_taken` (with the holder) or `ports_exhausted`.
+
+    Ports of a config that have one default number, TCP and UDP, get one number: games expect them together.
+    """
     held: list[Held] = []
+    numbers: dict[int, int] = {}
     # What is asked for by number comes first, so that no automatic choice takes it.
     for port in sorted(ports, key=lambda p: not (p.name in wishes and wishes[p.name].port)):
         wish = wishes.get(port.name) or pb.PortWish(name=port.name)
         address = address_of(wish.address)
-        if wish.port:
-            one = Held(name=port.name, protocol=port.protocol, port=wish.port, address=address)
-            await must_be_free(conn, host, one, held)
-        else:
-            one = await _anywhere(conn, host, port, address, held)
+        together = [p.protocol for p in ports if p is port or (port.default and p.default == port.default)]
+        number = wish.port or numbers.get(port.default or 0)
+        if not number:
+            number = await _anywhere(conn, host, port, together, address, held)
+        one = Held(name=port.name, protocol=port.protocol, port=number, address=address)
+        await must_be_free(conn, host, one, held)
         held.append(one)
+        if port.default:
+            numbers.setdefault(port.default, number)
     return held
 
 
@@ -90,20 +97,22 @@ def taken(host: str, wanted: Held, holder: Any) -> RefusedError:
     )
 
 
-async def _anywhere(conn: Connection, host: Any, port: ConfigPort, address: str, held: Sequence[Held]) -> Held:
-    mine = [p.port for p in held if p.protocol == port.protocol]
+async def _anywhere(
+    conn: Connection, host: Any, port: ConfigPort, protocols: Sequence[str], address: str, held: Sequence[Held]
+) -> int:
+    mine = [p.port for p in held]
+    span = (host["port_first"], host["port_last"])
     if port.default and port.default not in mine:
-        usual = Held(name=port.name, protocol=port.protocol, port=port.default, address=address)
-        if await deployment_changes.holder(conn, host["id"], usual) is None:
+        usual = await deployment_changes.free_port(
+            conn, host["id"], protocols, port.default, port.default, address, mine
+        )
+        if usual is not None:
             return usual
-    number = await deployment_changes.free_port(
-        conn, host["id"], port.protocol, host["port_first"], host["port_last"], address, mine
-    )
+    number = await deployment_changes.free_port(conn, host["id"], protocols, *span, address, mine)
     if number is None:
-        span = f"{host['port_first']}–{host['port_last']}"
         raise RefusedError(
             "ports_exhausted",
-            f"host {host['name']} has no free {port.protocol} port in {span} for {port.name}",
+            f"host {host['name']} has no free {'+'.join(protocols)} port in {span[0]}–{span[1]} for {port.name}",
             hint="widen the host's port range, or name a port",
         )
-    return Held(name=port.name, protocol=port.protocol, port=number, address=address)
+    return number

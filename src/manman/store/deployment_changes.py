@@ -72,10 +72,10 @@ async def holder(conn: Connection, host: int, port: Held) -> Any | None:
 
 
 async def free_port(
-    conn: Connection, host: int, protocol: str, first: int, last: int, address: str, but: Sequence[int]
+    conn: Connection, host: int, protocols: Sequence[str], first: int, last: int, address: str, but: Sequence[int]
 ) -> int | None:
-    """The first number of a range that nobody holds; None when there is none."""
-    found: int | None = await conn.fetchval(sql["free"], host, protocol, first, last, address, list(but))
+    """The first number of a range that nobody holds under any of the protocols; None when there is none."""
+    found: int | None = await conn.fetchval(sql["free"], host, list(protocols), first, last, address, list(but))
     return found
 
 

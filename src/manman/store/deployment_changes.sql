@@ -22,7 +22,7 @@ SELECT p.deployment, d.name AS deployment_name, p.name, host(p.address) AS addre
 
 -- name: free
 SELECT n AS port FROM generate_series($3::integer, $4::integer) n
- WHERE NOT EXISTS (SELECT FROM ports p WHERE p.host = $1 AND p.protocol = $2 AND p.port = n AND p.address && $5::inet)
+ WHERE NOT EXISTS (SELECT FROM ports p WHERE p.host = $1 AND p.protocol = ANY ($2::text[]) AND p.port = n AND p.address && $5::inet)
    AND n <> ALL ($6::integer[])
  ORDER BY n LIMIT 1
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -20,6 +21,8 @@ from manman.api.doors import decoding
 from manman.api.doors.rest import bearer, trace_of
 from manman.api.office import Office
 from manman.api.refusals import Problem, problem_of
+from manman.api.settings import ApiSettings
+from manman.errors import BadSetting
 from manman.observability import get_logger
 
 log = get_logger(__name__)
@@ -50,10 +53,32 @@ def server(office: Office) -> tuple[Any, Any]:
     return made, probe
 
 
-async def say_serving(probe: Any, serving: bool) -> None:
-    """What the health service answers for the whole."""
-    word = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
-    await probe.set("", word)
+async def start(made: Any, probe: Any, bind: str, port: int, settings: ApiSettings) -> int:
+    """Listens and serves; the port, where 0 asked for any. Raises `BadSetting` when it is taken."""
+    place = f"[{bind}]:{port}" if ":" in bind else f"{bind}:{port}"
+    credentials = _credentials(settings)
+    try:
+        bound = int(made.add_secure_port(place, credentials) if credentials else made.add_insecure_port(place))
+    except RuntimeError as error:
+        raise BadSetting(f"GRPC_PORT: {place} cannot be listened on") from error
+    if bound == 0:
+        raise BadSetting(f"GRPC_PORT: {place} cannot be listened on")
+    await made.start()
+    await probe.set("", health_pb2.HealthCheckResponse.SERVING)
+    return bound
+
+
+def _credentials(settings: ApiSettings) -> Any:
+    if not (settings.tls_cert_file and settings.tls_key_file):
+        return None
+    pair = (Path(settings.tls_key_file).read_bytes(), Path(settings.tls_cert_file).read_bytes())
+    return grpc.ssl_server_credentials([pair])
+
+
+async def end(made: Any, probe: Any, grace: float) -> None:
+    """Takes no new call and gives those in flight `grace` seconds."""
+    await probe.enter_graceful_shutdown()
+    await made.stop(grace)
 
 
 def _handler(office: Office, method: Method) -> Any:
