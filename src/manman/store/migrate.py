@@ -73,6 +73,12 @@ def steps() -> tuple[Step, ...]:
     return tuple(reversed(found))
 
 
+@cache
+def head() -> str:
+    """The newest revision that this version knows, by the names of the files: a start with nothing to do needs no Alembic."""
+    return max(path.name.partition("_")[0] for path in (FOLDER / "versions").glob("[0-9]*.py"))
+
+
 def _step(script: Any) -> Step:
     path = Path(script.path)
     return Step(
@@ -179,6 +185,8 @@ async def _status(conn: Connection) -> Status:
     current = None
     if await conn.fetchval("SELECT to_regclass('alembic_version')") is not None:
         current = await conn.fetchval("SELECT version_num FROM alembic_version")
+    if current == head():
+        return Status(current=current, head=head(), pending=())
     known = steps()
     newer = current is not None and current not in {step.revision for step in known}
     pending = () if newer else tuple(step for step in known if current is None or step.revision > current)
