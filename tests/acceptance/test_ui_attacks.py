@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from acceptance.ui_browser import Served, Site, browser, logged_in, site
+from acceptance.ui_browser import CHROMIUM, Served, Site, browser, logged_in, site
 from acceptance.ui_sample import NOW, TOKEN
 from acceptance.ui_sample_data import full
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
@@ -110,22 +110,20 @@ def test_the_pages_cannot_be_framed(chromium: Browser, where: Site) -> None:
     context.close()
 
 
-def test_a_rebound_name_sees_and_changes_nothing(where: Site) -> None:
-    with sync_playwright() as play:
-        port = where.url.rpartition(":")[2]
-        rebound = play.chromium.launch(
-            executable_path="/usr/bin/chromium",
-            args=["--no-sandbox", f"--host-resolver-rules=MAP evil.example 127.0.0.1:{port}"],
-        )
-        context = rebound.new_context()
-        context.add_cookies([{"name": "manman", "value": TOKEN, "url": "http://evil.example"}])
-        page = context.new_page()
-        answer = page.goto("http://evil.example/deployments/1")
-        assert answer is not None and answer.status == 421
-        assert "Odin" not in page.content()
-        status = page.evaluate("fetch('/deployments/1/stop', {method: 'POST', body: ''}).then(reply => reply.status)")
-        assert status == 421
-        rebound.close()
+def test_a_rebound_name_sees_and_changes_nothing(chromium: Browser, where: Site) -> None:
+    port = where.url.rpartition(":")[2]
+    rebound = chromium.browser_type.launch(
+        executable_path=CHROMIUM, args=["--no-sandbox", f"--host-resolver-rules=MAP evil.example 127.0.0.1:{port}"]
+    )
+    context = rebound.new_context()
+    context.add_cookies([{"name": "manman", "value": TOKEN, "url": "http://evil.example"}])
+    page = context.new_page()
+    answer = page.goto("http://evil.example/deployments/1")
+    assert answer is not None and answer.status == 421
+    assert "Odin" not in page.content()
+    status = page.evaluate("fetch('/deployments/1/stop', {method: 'POST', body: ''}).then(reply => reply.status)")
+    assert status == 421
+    rebound.close()
     assert where.sample.told == []
 
 

@@ -85,14 +85,15 @@ def steps(history: list[types.Transition], table: dict[str, Look]) -> list[Step]
             after=table.get(one.to) or words.unknown(one.to),
             at=one.at,
             why=_why(one),
-            who=one.cause if one.cause.startswith(PERSONS) else "",
+            who=_who(one),
             trace_id=one.trace_id,
         )
         for one in reversed(history)
     ]
 
 
-PERSONS: Final = ("user ", "service ", "host ")
+PERSONS: Final = ("user ", "service ", "host ", "local ")
+ITS_HOST: Final = "host"
 SAID: Final = {
     "pending": "Waits for its host",
     "starting": "Its host began it",
@@ -103,9 +104,15 @@ SAID: Final = {
 }
 
 
+def _who(one: types.Transition) -> str:
+    if one.cause == ITS_HOST:
+        return "its host"
+    return one.cause.removeprefix("user ") if one.cause.startswith(PERSONS) else ""
+
+
 def _why(one: types.Transition) -> str:
     # Who told it stands at the end of the row already.
-    because = "" if one.cause.startswith(PERSONS) else words.cause(one.cause)
+    because = "" if _who(one) else words.cause(one.cause)
     told = SAID.get(one.to, "")
     if not told:
         return because.capitalize() if because else ""

@@ -112,7 +112,9 @@ _CAUSES: Final[dict[str, str]] = {
     "start_deadline": "no progress before its deadline",
     "host_lost": "its host stayed away too long",
     "superseded": "a newer session took its place",
-    "heartbeat": "heard again",
+    "heard": "heard again",
+    "host": "told by its host",
+    "two_rows": "a newer session took its place",
     "sweep": "not heard for too long",
     "stale": "not heard for too long",
 }
