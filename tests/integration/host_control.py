@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from contract.places import Place
 
 from manman.domain.ids import HostId, SessionId
 from manman.errors import Unavailable
@@ -20,8 +21,7 @@ from manman.events import codec, outbox, topology
 from manman.events.bus import Bus, Consumer
 from manman.events.codec import Message
 from manman.events.contracts import LogLine, LogLines
-from manman.events.rabbit import bus as rabbit
-from manman.v1.types import ConfigFile, Launch, LaunchPort, Query, Readiness, RestartPolicy, StopSpec
+from manman.v1.types import Launch, LaunchPort, Readiness, RestartPolicy, StopSpec
 
 TESTS = Path(__file__).resolve().parent.parent
 PATIENCE = 15.0
@@ -60,8 +60,8 @@ def demo(deployment_id: int, *, version: int = 1, **changed: Any) -> Launch:
 class Control:
     """One host's other side. `said` holds every status message, oldest first."""
 
-    def __init__(self, bus: Bus, consumer: Consumer, url: str, place: Path) -> None:
-        self.bus, self._consumer, self._url = bus, consumer, url
+    def __init__(self, bus: Bus, consumer: Consumer, on: Place, place: Path) -> None:
+        self.bus, self._consumer, self._on = bus, consumer, on
         self.state, self.launches = place / "host", place / "launches"
         self.launches.mkdir(exist_ok=True)
         self.said: list[Message] = []
@@ -72,7 +72,8 @@ class Control:
 
     def start_agent(self, *, state: Path | None = None, url: str | None = None, **more: Any) -> subprocess.Popen[bytes]:
         told = {
-            "url": url or self._url,
+            "kind": self._on.kind,
+            "url": url or self._on.url,
             "launches": str(self.launches),
             "host_id": HOST,
             "state": str(state or self.state),
@@ -126,6 +127,17 @@ class Control:
                 else:
                     break
             yield
+
+    def lines(self, session_id: int) -> list[str]:
+        """The last lines of a session's console."""
+        from manman.wrapper import spool_reader
+
+        return [line.text for line in spool_reader.last_lines(self.state / "sessions" / str(session_id))]
+
+    def user_of(self, pid: int) -> int:
+        """The number that a process runs under."""
+        status = Path(f"/proc/{pid}/status").read_text()
+        return int(next(line.split()[1] for line in status.splitlines() if line.startswith("Uid:")))
 
     # ---- words ----
 
@@ -215,18 +227,15 @@ class Control:
 
 
 @asynccontextmanager
-async def control(url: str, place: Path) -> AsyncIterator[Control]:
-    """The control plane of host 1 on a broker; whatever runs in `place` is ended afterwards."""
-    bus = await rabbit.connect(url, topology=topology.processor() + topology.host(HOST))
-    try:
-        async with bus.consume("processor-events", 100) as consumer:
-            it = Control(bus, consumer, url, place)
-            try:
-                yield it
-            finally:
-                it.end()
-    finally:
-        await bus.close()
-
-
-__all__ = ["ConfigFile", "Control", "Query", "control", "demo"]
+async def control(on: Place | str, place: Path) -> AsyncIterator[Control]:
+    """The control plane of host 1 on a bus (a text: a broker); whatever runs in `place` is ended afterwards."""
+    on = Place("rabbitmq", on) if isinstance(on, str) else on
+    async with (
+        on.bus(topology.processor() + topology.host(HOST)) as bus,
+        bus.consume("processor-events", 100) as consumer,
+    ):
+        it = Control(bus, consumer, on, place)
+        try:
+            yield it
+        finally:
+            it.end()

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from contract.places import Place
 
 from manman.domain.ids import HostId
 from manman.errors import Unavailable
-from manman.events.rabbit import bus as rabbit
 from manman.host.agent import Agent
 from manman.host.settings import Settings
 from manman.observability import set_up_logs
@@ -36,7 +36,7 @@ class Files:
 
 async def main(told: dict[str, Any]) -> None:
     set_up_logs("debug", service="host", json=True)
-    bus = await rabbit.connect(told["url"], patience=None, name="host")
+    bus = await Place(told["kind"], told["url"]).connect(patience=None)
     agent = Agent(
         Settings(stale_host_threshold_seconds=2),
         bus,

@@ -5,13 +5,23 @@ import signal
 import socket
 from pathlib import Path
 
+import pytest
+from contract.places import Place
 from integration.host_control import control, demo
 
 from manman.v1.types import RestartPolicy, StopSpec
 
 
-async def test_a_start_leads_to_running_and_a_stop_to_stopped(rabbitmq_url: str, roomy: Path) -> None:
-    async with control(rabbitmq_url, roomy) as it:
+@pytest.fixture(params=["rabbitmq", "postgresql"])
+def on(request: pytest.FixtureRequest) -> Place:
+    """Each implementation of the bus: the agent is built on either."""
+    kind = str(request.param)
+    fixture = {"rabbitmq": "rabbitmq_url", "postgresql": "database_url"}[kind]
+    return Place(kind, request.getfixturevalue(fixture))
+
+
+async def test_a_start_leads_to_running_and_a_stop_to_stopped(on: Place, roomy: Path) -> None:
+    async with control(on, roomy) as it:
         it.put(demo(5))
         it.start_agent()
         online = await it.host("online")
@@ -25,8 +35,8 @@ async def test_a_start_leads_to_running_and_a_stop_to_stopped(rabbitmq_url: str,
         assert it.words(100) == ["pending", "starting", "running", "stopping", "stopped"]
 
 
-async def test_a_killed_game_is_back_by_policy_with_its_last_lines_told(rabbitmq_url: str, roomy: Path) -> None:
-    async with control(rabbitmq_url, roomy) as it:
+async def test_a_killed_game_is_back_by_policy_with_its_last_lines_told(on: Place, roomy: Path) -> None:
+    async with control(on, roomy) as it:
         it.put(demo(5, secrets=["Ready"]))
         it.start_agent()
         await it.host("online")

@@ -65,7 +65,8 @@ class Installer:
     """One per host: a cache of packages, and one install at a time."""
 
     def __init__(self, cache: Path) -> None:
-        self._cache = cache
+        # apt works in a folder of its own: it says nothing of a file that is in the one it is called in.
+        self._cache, self._work = cache, cache / "work"
         self._one = asyncio.Lock()
 
     async def install(self, folder: Path, wanted: Sequence[str], said: Progress, *, again: bool = False) -> None:
@@ -76,7 +77,8 @@ class Installer:
         if not wanted or (not again and self.is_installed(folder, wanted)):
             return
         _check_names(wanted)
-        short = disk.shortage(folder)
+        self._cache.mkdir(parents=True, exist_ok=True)
+        short = disk.shortage(self._cache)
         if short is not None:
             raise NoRoom(short)
         if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
@@ -95,12 +97,11 @@ class Installer:
             return False
 
     async def _fetch(self, wanted: Sequence[str], said: Progress) -> list[Package]:
-        self._cache.mkdir(parents=True, exist_ok=True)
         try:
             return await self._fetch_with(wanted, said, ())
         except _Unknown:
             await said(0.0, "reading package lists")
-        lists = self._cache / "lists"
+        lists = self._work / "lists"
         (lists / "partial").mkdir(parents=True, exist_ok=True)
         own = ("-o", "Dir::State::lists=./lists")
         try:
@@ -117,9 +118,12 @@ class Installer:
         if not specs:
             return []
         printed = await self._apt((*lists, "download", "--print-uris", *specs))
+        places = list(_URI.finditer(printed))
+        if len(places) != len(specs):
+            raise _Unknown(f"apt-get knows where {len(places)} of {len(specs)} packages are")
         packages = [
             Package(spec=spec, file=found["file"], size=int(found["size"]), sum=found["sum"])
-            for spec, found in zip(specs, _URI.finditer(printed), strict=True)
+            for spec, found in zip(specs, places, strict=True)
         ]
         missing = [package for package in packages if not await asyncio.to_thread(self._has, package)]
         if missing:
@@ -129,16 +133,18 @@ class Installer:
     async def _download(self, missing: Sequence[Package], said: Progress, lists: Sequence[str]) -> None:
         total = sum(package.size for package in missing) or 1
         for package in missing:
-            (self._cache / package.file).unlink(missing_ok=True)
+            (self._work / package.file).unlink(missing_ok=True)
         work = asyncio.create_task(self._apt((*lists, "download", *(package.spec for package in missing))))
         try:
             while not (await asyncio.wait({work}, timeout=0.5))[0]:
-                here = sum(_size(self._cache / package.file) for package in missing)
+                here = sum(_size(self._work / package.file) for package in missing)
                 await said(min(0.95, here / total), f"getting packages, {here * 100 // total} %")
             await work
         finally:
             work.cancel()
         for package in missing:
+            if (self._work / package.file).exists():
+                (self._work / package.file).replace(self._cache / package.file)
             if not await asyncio.to_thread(self._has, package):
                 raise InstallFailed(f"the package {package.spec} did not arrive whole")
 
@@ -169,12 +175,12 @@ class Installer:
         await asyncio.to_thread(files.remove_tree, folder / "game.old")
 
     async def _apt(self, arguments: Sequence[str]) -> str:
-        """Output of apt-get in the cache folder. Options do not bear spaces, so folders are relative to it."""
+        """Output of apt-get in its work folder. Options do not bear spaces, so folders are relative to it."""
         options = ["-q", "-y", "-o", "Debug::NoLocking=1", "-o", "Dir::Cache=./apt"]
-        (self._cache / "apt" / "archives" / "partial").mkdir(parents=True, exist_ok=True)
+        (self._work / "apt" / "archives" / "partial").mkdir(parents=True, exist_ok=True)
         if os.geteuid() == 0:
             options += ["-o", "APT::Sandbox::User=root"]
-        code, out, err = await run("apt-get", *options, *arguments, cwd=self._cache)
+        code, out, err = await run("apt-get", *options, *arguments, cwd=self._work)
         if code != 0:
             raise _Unknown(f"apt-get {arguments[-1] if arguments[-1] == 'update' else 'found no way'}: {_last(err)}")
         return out
