@@ -1,7 +1,6 @@
 """`manman api`"""
 
 import asyncio
-import os
 
 import typer
 
@@ -14,8 +13,7 @@ app = typer.Typer(rich_markup_mode=None)
 @app.command()
 def api() -> None:
     """Serve the control plane API: REST and gRPC."""
-    from manman.api.doors.listening import bound
-    from manman.api.service import Api
+    from manman.api import service
     from manman.api.settings import ApiSettings
     from manman.events import topology
     from manman.events.rabbit import bus as rabbit
@@ -33,12 +31,10 @@ def api() -> None:
                 f"the database is at {found.current or 'nothing'}, this version needs {found.head}",
                 hint="manman migrate up",
             )
-        listener = bound(settings.bind, settings.http_port, "HTTP_PORT")
         wanted = topology.exchanges(broker.external_exchange)
         bus = await rabbit.connect(str(broker.rabbitmq_url), name="manman-api", topology=wanted)
         try:
-            service = Api(settings, database, bus, connections, chance=os.urandom)
-            await service.run(stop, http=listener, grpc_port=settings.grpc_port, grpc_socket_host=settings.bind)
+            await service.run(settings, database, connections, bus, stop)
         finally:
             await bus.close()
             await connections.close()

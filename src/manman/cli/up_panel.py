@@ -10,9 +10,8 @@ from typing import Any
 import msgspec
 
 from manman import config
-from manman.api.doors.listening import serve as listen
-from manman.api.doors.rest import serves
-from manman.api.service import Api, admin_link, local_key
+from manman.api import identity as who
+from manman.api import service
 from manman.api.settings import ApiSettings
 from manman.cli import up_first, up_ports, up_story
 from manman.client import Client, LocalFile
@@ -62,7 +61,7 @@ class Panel:
         if given.given:
             say("  database   as DATABASE_URL says")
             return given
-        server = await embedded.start(self.state)
+        server = await embedded.Embedded.start(self.state)
         stack.push_async_callback(server.stop)
         say(f"  database   PostgreSQL {server.major}, embedded")
         return msgspec.structs.replace(given, database_url=server.dsn)
@@ -81,9 +80,11 @@ class Panel:
         grpc_port = reserved.getsockname()[1]
         reserved.close()
         url, grpc = f"http://{settings.bind}:{listener.getsockname()[1]}", f"{settings.bind}:{grpc_port}"
-        api = Api(settings, database, buses[0], connections, chance=os.urandom)
+        api = await service.build(settings, connections, buses[0], database=database)
         ui = build_ui(msgspec.structs.replace(config.load(UiSettings), api_url=url), self.ending)
-        token = await local_key(connections, os.urandom)
+        async with connections.transaction() as conn:
+            token = await who.new_local_key(conn, os.urandom)
+            link = await who.new_admin_link(conn, os.urandom)
         LocalFile(url=url, grpc=grpc, token=token, pid=os.getpid()).write(self.state)
         stack.callback((self.state / "local.json").unlink, missing_ok=True)
         say(f"  panel      {url}")
@@ -97,10 +98,11 @@ class Panel:
             buses[1],
             config.load(BrokerSettings),
         )
-        say(f"  sign in    {url}/login#{await admin_link(connections, os.urandom)}   (good once, for an hour)")
+        say(f"  sign in    {url}/login#{link}   (good once, for an hour)")
         async with Client(url, token) as client, asyncio.TaskGroup() as group:
-            group.create_task(api.run(self.ending, http=None, grpc_port=grpc_port, grpc_socket_host=settings.bind))
-            group.create_task(listen(_Both(api.app, ui), listener, self.ending))
+            group.create_task(api.follow())
+            group.create_task(self._grpc(api, settings.bind, grpc_port))
+            group.create_task(service.serve_http(api, _Both(api.rest, ui), listener, self.ending))
             group.create_task(processor.run(self.ending))
             agent, agent_client = await self._agent(client, url, buses[2])
             stack.push_async_callback(agent_client.aclose)
@@ -108,6 +110,10 @@ class Panel:
             await agent.running.wait()
             group.create_task(self._story(client, agent, game))
             group.create_task(self._end(agent, running))
+
+    async def _grpc(self, api: service.Api, bind: str, port: int) -> None:
+        async with service.serving_grpc(api, bind, port):
+            await self.ending.wait()
 
     async def _agent(self, client: Client, url: str, bus: Bus) -> tuple[Agent, Client]:
         """This machine's agent, joined by itself with a host key of its own."""
@@ -182,7 +188,7 @@ class _Both:
         self.api, self.ui = api, ui
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        own = scope["type"] == "http" and serves(scope["path"])
+        own = scope["type"] == "http" and service.serves(scope["path"])
         await (self.api if own else self.ui)(scope, receive, send)
 
 
