@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Literal
-from uuid import UUID
 
 from manman.events.outbox import OutboxRow
+from manman.store import outbox
 from manman.store.pool import Connection
 from manman.store.sql import load
 
@@ -82,19 +82,4 @@ async def names(conn: Connection, deployment: int) -> Any:
 
 async def tell(conn: Connection, rows: Sequence[OutboxRow]) -> None:
     """Puts rows into the outbox, in order."""
-    for row in rows:
-        await conn.execute(
-            sql["tell"],
-            UUID(row.event_id),
-            row.type,
-            row.exchange,
-            row.key,
-            dict(row.body),
-            dict(row.headers),
-            row.host_id,
-            row.session_id,
-            row.deployment_id,
-            row.sequence,
-            row.public,
-            row.ttl,
-        )
+    await outbox.insert(conn, rows)

@@ -55,7 +55,3 @@ SELECT g.name AS game, c.name AS config, d.name AS deployment, h.name AS host, d
   JOIN games g ON g.id = c.game
   JOIN config_revisions r ON r.config = d.config AND r.revision = d.config_revision
  WHERE d.id = $1
-
--- name: tell
-INSERT INTO outbox (event_id, type, exchange, key, body, headers, host, session, deployment, sequence, public, ttl, created_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, clock())
