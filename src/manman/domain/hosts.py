@@ -29,14 +29,16 @@ class Presence(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heard:
-    """Liveness of one host, as its row says. `returned_at` is set when it came back and cleared once
-    a report was applied; `asked_at` is when it was last asked for one."""
+    """Liveness of one host, as its row says. `last_seen` is None until it was first heard.
+
+    `returned_at` is set when it came back and cleared once a report was applied; `asked_at` is when it was last asked for one.
+    """
 
     host_id: HostId
     online: bool
     boot: int
     beat: int
-    last_seen: datetime
+    last_seen: datetime | None
     returned_at: datetime | None = None
     asked_at: datetime | None = None
 
@@ -100,7 +102,7 @@ def unreachable_since(heard: Heard | None, now: datetime, threshold: timedelta) 
     applied yet: since then; else None."""
     if heard is None:
         return None
-    if not heard.online or is_silent(heard.last_seen, now, threshold):
+    if heard.last_seen is None or not heard.online or is_silent(heard.last_seen, now, threshold):
         return heard.last_seen
     return heard.returned_at
 

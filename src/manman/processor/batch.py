@@ -13,8 +13,9 @@ from manman.events import announce, contracts
 from manman.events.announce import Names
 from manman.events.outbox import OutboxRow
 from manman.processor import fold, notices
+from manman.processor.outcomes import Refusal
 from manman.processor.world import Arrived, Journal, World
-from manman.store import attempts, batches, session_leases
+from manman.store import attempts, batches, session_leases, sweeps
 from manman.store.pool import Connection, Pool
 from manman.store.save import Changes, save
 
@@ -49,8 +50,22 @@ async def apply(pool: Pool, batch: list[Arrived], rules_: Rules, *, erase: Colle
         fold.fold(world, batch)
         await commit(conn, world, rules_)
         if erase:
-            await attempts.erase(conn, erase)
+            await attempts.erase(conn, list(erase))
     return {**world.counts, "messages": len(batch), "moved": len(world.moved), "dead_letters": len(world.dead)}
+
+
+async def condemn(
+    pool: Pool, arrived: Arrived, refusal: Refusal, rules_: Rules, *, erase: Collection[str] = ()
+) -> None:
+    """Set a message aside for good: its dead letter, its number settled, its notes erased, in one transaction."""
+    async with pool.transaction() as conn:
+        world = await load(conn, [arrived], rules_)
+        fold.refuse(world, arrived, refusal)
+        if arrived.journal in world.seen and arrived.journal is not None and arrived.sequence is not None:
+            world.settle(arrived.journal, arrived.sequence)
+        await commit(conn, world, rules_)
+        if erase:
+            await attempts.erase(conn, list(erase))
 
 
 def keys_of(batch: Iterable[Arrived]) -> Keys:
@@ -106,7 +121,7 @@ async def load(conn: Connection, batch: Iterable[Arrived], rules_: Rules) -> Wor
     keys = keys_of(batch)
     known, now = await batches.read_hosts(conn, keys.hosts)
     if keys.host_rows & known.keys():
-        known |= await batches.lock_hosts(conn, keys.host_rows & known.keys(), now)
+        known |= await batches.lock_hosts(conn, keys.host_rows & known.keys())
     journals = {j for j in keys.journals if j[0] in known}
     seen = await batches.lock_journals(conn, journals) if journals else {}
     leases = await batches.lock_leases(conn, keys.leases) if keys.leases else {}
@@ -132,6 +147,8 @@ async def commit(conn: Connection, world: World, rules_: Rules) -> None:
     lease_rows = await _leases(conn, world)
     for host_id, boot in world.report_wanted.items():
         world.tell(host_id, "report", boot=boot)
+    if world.report_wanted:
+        await sweeps.ask(conn, world.report_wanted)
     messages = [*await _announcements(conn, world), *lease_rows, *world.commands]
     inserted = [world.sessions[s] for s in sorted(world.inserted)]
     updated = [world.sessions[s] for s in sorted(world.touched_sessions - world.inserted)]
@@ -164,8 +181,9 @@ async def _leases(conn: Connection, world: World) -> list[OutboxRow]:
     wanted = sorted((world.lease_wanted | low) & world.hosts.keys())
     before = len(world.commands)
     for host_id in wanted:
-        used = world.used_ids.pop(host_id, [])
-        world.leases[host_id] = await session_leases.grant(conn, host_id, used)
+        if world.used_ids.pop(host_id, None):
+            await session_leases.write(conn, {host_id: world.leases[host_id]})
+        world.leases[host_id] = await session_leases.grant(conn, host_id)
         world.tell(host_id, "lease", lease=[list(r) for r in world.leases[host_id]])
     rows = world.commands[before:]
     del world.commands[before:]

@@ -6,9 +6,11 @@ tries it is a dead letter; a message that was redelivered may have killed a proc
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import hashlib
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Protocol
 
 from manman.domain.ids import HostId
 from manman.errors import Unavailable, is_transient
@@ -16,41 +18,48 @@ from manman.events.bus import Bus, Consumer, Delivery
 from manman.observability import acts, get_logger, metrics, observe
 from manman.processor.arrivals import arrive
 from manman.processor.backoff import Backoff
+from manman.processor.outcomes import Refusal
 from manman.processor.world import Arrived
 
 log = get_logger(__name__)
 TRIES = 5
 SUSPECT_FROM = 2  # deliveries before this one
-RETRY_AFTER = 0.2  # seconds, doubling
+RETRY_AFTER = 0.1  # seconds, doubling
 WAIT = timedelta(seconds=1)
+WAIT_WITH_HELD = timedelta(seconds=RETRY_AFTER)
 
-Apply = Callable[[list[Arrived]], Awaitable[dict[str, int]]]
-"""One transaction: load, fold, save. Returns the counts of outcomes; raises `Unavailable`, or anything for a bug."""
+Item = tuple[Delivery, Arrived]
+
+
+class Ways(Protocol):
+    """What a consumer calls on the database. Each raises `Unavailable`, or anything for a bug."""
+
+    async def apply(self, batch: list[Arrived], erase: Collection[str]) -> dict[str, int]:
+        """One transaction: load, fold, save; the counts of outcomes. `erase` are notes that end with it."""
+        ...
+
+    async def condemn(self, arrived: Arrived, why: Refusal, erase: Collection[str]) -> None:
+        """Set one message aside as a dead letter."""
+        ...
+
+    async def note_attempt(self, name: str, arrived: Arrived) -> int:
+        """Note an attempt before it is made; how many there were with this one."""
+        ...
 
 
 @dataclass(slots=True)
 class Held:
     """Messages of one host that wait behind one that fails, in order; none of them is acked."""
 
-    waiting: list[tuple[Delivery, Arrived]]
+    waiting: list[Item]
     tries: int
     again_at: float
     error: str
 
 
 @dataclass(slots=True)
-class Ways:
-    """What the consumer calls: the transaction, and the two that concern suspects."""
-
-    apply: Apply
-    condemn: Callable[[Arrived, str, str], Awaitable[None]]
-    note_attempt: Callable[[str, Arrived], Awaitable[int]]
-    loop_time: Callable[[], float]
-
-
-@dataclass(slots=True)
 class EventConsumer:
-    """The loop over one queue. `ways` touch the database; `chance` jitters the backoff."""
+    """The loop over one queue. `loop_time` is the loop's clock, in seconds; `backoff` jitters the pauses."""
 
     bus: Bus
     queue: str
@@ -58,152 +67,172 @@ class EventConsumer:
     batch_max: int
     ways: Ways
     backoff: Backoff
+    loop_time: Callable[[], float]
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
     held: dict[HostId | None, Held] = field(default_factory=dict)
     paused: str | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Consume until `stop`; leaving closes the channel, so that whatever is unacked returns in order."""
+        self.stop = stop
         while not stop.is_set():
             try:
                 async with self.bus.consume(self.queue, self.prefetch) as consumer:
                     self.held.clear()
                     while not stop.is_set():
                         await self.step(consumer)
-                        self.paused = None
             except Unavailable as error:
                 self.pause(error)
                 await self.backoff.wait(stop)
 
     def pause(self, error: BaseException) -> None:
         """Say once why consumption pauses."""
-        if self.paused is None:
+        if self.paused is None and not self.stop.is_set():
             log.warning("consumption_paused", queue=self.queue, reason=str(error))
         self.paused = str(error)
 
+    def resume(self) -> None:
+        """All is well again."""
+        if self.paused is not None:
+            log.info("consumption_resumed", queue=self.queue)
+        self.paused = None
+        self.backoff.reset()
+
     async def step(self, consumer: Consumer) -> None:
         """Take what is there (a lone message at once), settle it, acknowledge it."""
-        wait = WAIT if not self.held else timedelta(seconds=RETRY_AFTER)
-        deliveries = await consumer.get_batch(self.batch_max, wait=wait)
-        batch = [(d, arrive(d, self.bus.user_id)) for d in deliveries]
-        batch = self._behind_held(batch)
+        deliveries = await consumer.get_batch(self.batch_max, wait=WAIT_WITH_HELD if self.held else WAIT)
+        batch = self._behind_held([(d, arrive(d, self.bus.user_id)) for d in deliveries])
         while batch:
-            suspect = batch[0][0].attempts >= SUSPECT_FROM
-            part = batch[:1] if suspect else _until_suspect(batch)
+            part = batch[:1] if _is_suspect(batch[0]) else _until_suspect(batch)
             batch = batch[len(part) :]
-            await self._settle(consumer, part, suspect=suspect)
+            await self._settle(consumer, self._behind_held(part))
         await self._try_held(consumer)
 
-    def _behind_held(self, batch: list[tuple[Delivery, Arrived]]) -> list[tuple[Delivery, Arrived]]:
+    def _behind_held(self, batch: list[Item]) -> list[Item]:
         """A host that waits keeps its order: its further messages queue up behind."""
+        if not self.held:
+            return batch
         free = []
         for item in batch:
-            held = self.held.get(_host(item[1])) if self.held else None
+            held = self.held.get(_host(item[1]))
             if held is None:
                 free.append(item)
             else:
                 held.waiting.append(item)
         return free
 
-    async def _settle(self, consumer: Consumer, part: list[tuple[Delivery, Arrived]], *, suspect: bool = False) -> None:
+    async def _settle(self, consumer: Consumer, part: list[Item]) -> None:
         """Apply and ack; split on a bug; in place, again and again, while the database is away."""
-        if suspect and await self._is_condemned(consumer, part[0]):
+        if not part:
             return
-        while True:
-            try:
-                await self._apply(part)
-                break
-            except Exception as error:
-                if is_transient(error):
-                    self.pause(error)
-                    await self.backoff.wait(None)
-                    continue
-                await self._split(consumer, part, error)
+        notes = [_name_of(item) for item in part if _is_suspect(item)]
+        try:
+            if notes and await self._patiently(self._is_condemned, part[0], notes):
+                await self._ack(consumer, part)
                 return
-        self.paused = None
-        self.backoff.reset()
+            await self._patiently(self._apply, part, notes)
+        except Unavailable:
+            raise
+        except Exception as error:
+            await self._split(consumer, part, error)
+            return
         await self._ack(consumer, part)
 
-    async def _apply(self, part: list[tuple[Delivery, Arrived]]) -> None:
-        with observe(acts.APPLY_EVENTS) as seen:
-            seen.add(**await self.ways.apply([arrived for _, arrived in part]))
+    async def _patiently(self, way: Callable[..., object], *args: object) -> object:
+        """Do it, again and again while the database is away; raises `Unavailable` once the service ends."""
+        while True:
+            try:
+                done = await way(*args)  # type: ignore[misc]
+            except Exception as error:
+                if not is_transient(error):
+                    raise
+                self.pause(error)
+                await self.backoff.wait(self.stop)
+                if self.stop.is_set():
+                    raise Unavailable("the service ends") from error
+                continue
+            self.resume()
+            return done
 
-    async def _ack(self, consumer: Consumer, part: list[tuple[Delivery, Arrived]]) -> None:
+    async def _apply(self, part: list[Item], notes: Collection[str] = ()) -> None:
+        with observe(acts.APPLY_EVENTS) as seen:
+            seen.add(**await self.ways.apply([arrived for _, arrived in part], notes))
+
+    async def _ack(self, consumer: Consumer, part: list[Item]) -> None:
         if self.held:
             await consumer.ack_many([delivery for delivery, _ in part])
         else:
             await consumer.ack(part[-1][0])
 
-    async def _split(self, consumer: Consumer, part: list[tuple[Delivery, Arrived]], error: Exception) -> None:
+    async def _split(self, consumer: Consumer, part: list[Item], error: Exception) -> None:
         metrics.count("batches_split")
-        if len(part) == 1:
-            delivery, arrived = part[0]
-            log.error("message_failed", key=arrived.key, error=f"{type(error).__name__}: {error}", exc_info=error)
-            again = self.ways.loop_time() + RETRY_AFTER
-            self.held[_host(arrived)] = Held(waiting=[(delivery, arrived)], tries=1, again_at=again, error=str(error))
+        if len(part) > 1:
+            half = len(part) // 2
+            for piece in (part[:half], part[half:]):
+                await self._settle(consumer, self._behind_held(piece))
             return
-        half = len(part) // 2
-        for piece in (part[:half], part[half:]):
-            free = self._behind_held(piece)
-            if free:
-                await self._settle(consumer, free)
+        arrived = part[0][1]
+        said = f"{type(error).__name__}: {error}"
+        log.error("message_failed", key=arrived.key, error=said, exc_info=error)
+        self.held[_host(arrived)] = Held(
+            waiting=list(part), tries=1, again_at=self.loop_time() + RETRY_AFTER, error=said
+        )
 
     async def _try_held(self, consumer: Consumer) -> None:
         """The culprits that are due, once each; what waited behind one follows it."""
         for host, held in list(self.held.items()):
-            if held.again_at > self.ways.loop_time():
+            if held.again_at > self.loop_time():
                 continue
-            delivery, arrived = held.waiting[0]
+            item = held.waiting[0]
             if held.tries >= TRIES:
-                await self.ways.condemn(arrived, "bug", f"it failed {held.tries} times: {held.error}")
-                await consumer.ack_many([delivery])
-                await self._release(consumer, host, held.waiting[1:])
-                continue
-            try:
-                await self._apply([(delivery, arrived)])
-            except Exception as error:
-                if is_transient(error):
-                    self.pause(error)
+                why = Refusal("bug", f"it failed {held.tries} times: {held.error}")
+                await self._patiently(self.ways.condemn, item[1], why, [_name_of(item)])
+            else:
+                try:
+                    await self._patiently(self._apply, [item], [_name_of(item)])
+                except Unavailable:
+                    raise
+                except Exception as error:
+                    held.tries, held.error = held.tries + 1, f"{type(error).__name__}: {error}"
+                    held.again_at = self.loop_time() + RETRY_AFTER * 2**held.tries
                     continue
-                held.tries, held.error = held.tries + 1, f"{type(error).__name__}: {error}"
-                held.again_at = self.ways.loop_time() + RETRY_AFTER * 2**held.tries
-                continue
-            await consumer.ack_many([delivery])
+            await consumer.ack_many([item[0]])
             await self._release(consumer, host, held.waiting[1:])
 
-    async def _release(self, consumer: Consumer, host: HostId | None, waiting: list[tuple[Delivery, Arrived]]) -> None:
+    async def _release(self, consumer: Consumer, host: HostId | None, waiting: list[Item]) -> None:
         del self.held[host]
-        if waiting:
-            await self._settle(consumer, waiting)
-            # Whatever is still held keeps its own unacked messages.
+        for item in waiting:
+            await self._settle(consumer, self._behind_held([item]))
 
-    async def _is_condemned(self, consumer: Consumer, item: tuple[Delivery, Arrived]) -> bool:
+    async def _is_condemned(self, item: Item, notes: Collection[str]) -> bool:
         """Note an attempt at a redelivered message before it is tried; after five it is set aside."""
-        delivery, arrived = item
-        name = delivery.message_id or f"{self.queue}/{delivery.key}/{hash(delivery.body):x}"
-        count = await self._noted(name, arrived)
-        if count <= TRIES:
+        [name] = notes
+        if await self.ways.note_attempt(name, item[1]) <= TRIES:
             return False
-        await self.ways.condemn(arrived, "kills_the_process", f"its delivery ended the processor {TRIES} times")
-        await self._ack(consumer, [item])
+        why = Refusal("kills_the_process", f"its processing ended the processor {TRIES} times")
+        await self.ways.condemn(item[1], why, notes)
         return True
-
-    async def _noted(self, name: str, arrived: Arrived) -> int:
-        while True:
-            try:
-                return await self.ways.note_attempt(name, arrived)
-            except Unavailable as error:
-                self.pause(error)
-                await self.backoff.wait(None)
 
 
 def _host(arrived: Arrived) -> HostId | None:
     return arrived.message.host_id if arrived.message is not None else None
 
 
-def _until_suspect(batch: list[tuple[Delivery, Arrived]]) -> list[tuple[Delivery, Arrived]]:
+def _name_of(item: Item) -> str:
+    """What identifies a message over deliveries: its id, else what it says."""
+    delivery = item[0]
+    said = delivery.key.encode() + b"\0" + delivery.body
+    return delivery.message_id or hashlib.sha256(said).hexdigest()
+
+
+def _is_suspect(item: Item) -> bool:
+    return item[0].attempts >= SUSPECT_FROM
+
+
+def _until_suspect(batch: list[Item]) -> list[Item]:
     part = []
     for item in batch:
-        if item[0].attempts >= SUSPECT_FROM:
+        if _is_suspect(item):
             break
         part.append(item)
     return part

@@ -28,7 +28,7 @@ def apply(world: World, arrived: Arrived) -> Outcome:
 def _apply(world: World, arrived: Arrived) -> Outcome:
     message = arrived.message
     if message is None:
-        return _refuse(world, arrived, Refusal("malformed", arrived.malformed or "it cannot be decoded"))
+        return refuse(world, arrived, Refusal("malformed", arrived.malformed or "it cannot be decoded"))
     if message.dead_letter is not None:
         return _replay(world, arrived, message, message.dead_letter)
     journal, sequence = arrived.journal, arrived.sequence
@@ -44,13 +44,13 @@ def _apply(world: World, arrived: Arrived) -> Outcome:
 
 def _settle(world: World, arrived: Arrived, message: Message) -> Outcome:
     said = _rule(world, message)
-    return _refuse(world, arrived, said) if isinstance(said, Refusal) else said
+    return refuse(world, arrived, said) if isinstance(said, Refusal) else said
 
 
 def _replay(world: World, arrived: Arrived, message: Message, number: int) -> Outcome:
     """A dead letter again: believed only from the control plane, whatever its sequence; it closes or keeps its row."""
     if not arrived.from_control_plane:
-        return _refuse(world, arrived, Refusal("foreign", "only the control plane may replay a dead letter"))
+        return refuse(world, arrived, Refusal("foreign", "only the control plane may replay a dead letter"))
     said = _rule(world, message)
     world.closed[number] = said.detail if isinstance(said, Refusal) else None
     return Outcome.DEAD if isinstance(said, Refusal) else said
@@ -97,7 +97,8 @@ def _host_rule(
             assert_never(body)
 
 
-def _refuse(world: World, arrived: Arrived, why: Refusal) -> Outcome:
+def refuse(world: World, arrived: Arrived, why: Refusal) -> Outcome:
+    """Make a dead letter of a message, and ask its host what really is where the refusal wants that."""
     message = arrived.message
     host_id = message.host_id if message is not None else None
     attributes = message.attributes if message is not None else None

@@ -7,7 +7,7 @@ from manman.domain.deployments import Deployment, DeploymentMoved
 from manman.events import contracts
 from manman.events.codec import Message
 from manman.processor.outcomes import Outcome, Refusal
-from manman.processor.world import World
+from manman.processor.world import World, event_id_of
 
 
 def said(world: World, message: Message, body: contracts.DeploymentStatus) -> Outcome | Refusal:
@@ -72,7 +72,7 @@ def _move(world: World, message: Message, before: Deployment, after: Deployment,
             after=numbered,
             word=word,
             cause="host" if word != "gave_up" else f"gave up: {after.gave_up}",
-            event_id=attributes.id if attributes is not None else None,
+            event_id=event_id_of(message),
             trace_id=attributes.traceparent if attributes is not None else None,
         )
     )

@@ -6,7 +6,7 @@ from manman.domain.hosts import GOODBYE, Heard, HostMoved, Presence, is_newer
 from manman.events import contracts
 from manman.events.codec import Message
 from manman.processor.outcomes import Outcome, Refusal
-from manman.processor.world import World
+from manman.processor.world import World, event_id_of
 
 
 def online(world: World, message: Message, body: contracts.HostOnline) -> Outcome | Refusal:
@@ -16,7 +16,7 @@ def online(world: World, message: Message, body: contracts.HostOnline) -> Outcom
         return Outcome.LATE
     if body.agent_version is not None:
         world.agent_versions[body.host_id] = body.agent_version
-    came_back = returned(world, heard, boot=body.boot, beat=0, event_id=_event_id(message))
+    came_back = returned(world, heard, boot=body.boot, beat=0, event_id=event_id_of(message))
     world.lease_wanted.add(body.host_id)
     world.ask_report(body.host_id, boot=world.hosts[body.host_id].boot)
     return Outcome.APPLIED if came_back else Outcome.UNCHANGED
@@ -45,7 +45,7 @@ def returned(world: World, heard: Heard, *, boot: int | None, beat: int | None, 
                 to=Presence.ONLINE,
                 at=world.now,
                 cause="heard",
-                last_seen=None if was is Presence.NEW else heard.last_seen,
+                last_seen=heard.last_seen,
                 event_id=event_id,
             )
         )
@@ -70,11 +70,7 @@ def offline(world: World, message: Message, body: contracts.HostOffline) -> Outc
             at=world.now,
             cause="said goodbye",
             last_seen=heard.last_seen,
-            event_id=_event_id(message),
+            event_id=event_id_of(message),
         )
     )
     return Outcome.APPLIED
-
-
-def _event_id(message: Message) -> str | None:
-    return message.attributes.id if message.attributes is not None else None

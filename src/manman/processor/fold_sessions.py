@@ -23,7 +23,7 @@ from manman.domain.sessions import (
 from manman.events import contracts
 from manman.events.codec import Message
 from manman.processor.outcomes import Outcome, Refusal
-from manman.processor.world import World
+from manman.processor.world import World, event_id_of
 
 REASONS = frozenset(Reason)
 
@@ -71,7 +71,7 @@ def what_was_said(world: World, message: Message, body: contracts.SessionStatus)
         status=Status(body.status or message.key.word),
         at=at,
         cause=body.cause or "host",
-        event_id=attributes.id if attributes is not None else None,
+        event_id=event_id_of(message),
         trace_id=attributes.traceparent if attributes is not None else None,
         exit_code=body.exit_code,
         signal=body.signal,
@@ -206,7 +206,7 @@ def refused(world: World, message: Message, body: contracts.CommandRefused) -> O
             status=status,
             at=world.now,
             cause="start refused by its host",
-            event_id=message.attributes.id if message.attributes is not None else None,
+            event_id=event_id_of(message),
             reason=reason if last else None,
             detail=body.detail if last else None,
         )

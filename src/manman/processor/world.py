@@ -1,6 +1,6 @@
 """The rows of one batch as the fold sees them, and what the fold decided. Nothing here acts."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -111,7 +111,7 @@ class World:
         heard = self.hosts[host_id]
         if heard.online:
             return Presence.ONLINE
-        if heard.boot == 0 and heard.beat == 0:
+        if heard.last_seen is None:
             return Presence.NEW
         return Presence.OFFLINE if heard.beat == GOODBYE else Presence.STALE
 
@@ -132,7 +132,6 @@ class World:
         if boot is None and heard.asked_at is not None and self.now - heard.asked_at < self.threshold:
             return
         self.report_wanted[host_id] = boot
-        self.keep_host(replace(heard, asked_at=self.now))
 
     # ---- the inbox
 
@@ -145,6 +144,12 @@ class World:
         first = 1 if all_below else sequence
         self.seen[journal] = ranges.merged([*self.seen.get(journal, ()), (first, sequence)])
         self.touched_journals.add(journal)
+
+
+def event_id_of(message: Message) -> str | None:
+    """What a history row may name: only a numbered event cannot come twice, so only its id is unique."""
+    attributes = message.attributes
+    return attributes.id if attributes is not None and attributes.sequence is not None else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

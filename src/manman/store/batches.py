@@ -28,24 +28,24 @@ async def read_hosts(conn: Connection, hosts: Collection[HostId]) -> tuple[dict[
     """Which of these hosts exist and how they were heard, unlocked; and the database's clock."""
     rows = await conn.fetch(sql["read_hosts"], sorted(hosts))
     now: datetime = rows[0]["now"] if rows else await conn.fetchval(sql["now"])
-    return {HostId(r["host"]): heard_of(r, now) for r in rows}, now
+    return {HostId(r["host"]): heard_of(r) for r in rows}, now
 
 
-async def lock_hosts(conn: Connection, hosts: Collection[HostId], now: datetime) -> dict[HostId, Heard]:
+async def lock_hosts(conn: Connection, hosts: Collection[HostId]) -> dict[HostId, Heard]:
     """The liveness rows of these hosts, made where missing, locked."""
     listed = sorted(hosts)
     await conn.execute(sql["make_heartbeats"], listed)
-    return {HostId(r["host"]): heard_of(r, now) for r in await conn.fetch(sql["lock_hosts"], listed)}
+    return {HostId(r["host"]): heard_of(r) for r in await conn.fetch(sql["lock_hosts"], listed)}
 
 
-def heard_of(row: Any, now: datetime) -> Heard:
-    """A liveness row as a value; a host that was never heard has the load's time and beat 0."""
+def heard_of(row: Any) -> Heard:
+    """A liveness row as a value."""
     return Heard(
         host_id=HostId(row["host"]),
         online=row["online"],
         boot=row["boot"],
         beat=row["beat"],
-        last_seen=row["last_seen"] or now,
+        last_seen=row["last_seen"],
         returned_at=row["returned_at"],
         asked_at=row["asked_at"],
     )

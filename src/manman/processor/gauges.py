@@ -1,0 +1,44 @@
+"""What the processor says of itself: lag, backlog, deafness, dead letters. Read every two seconds, for metrics and readiness."""
+
+from dataclasses import dataclass
+
+from manman.domain import hosts
+from manman.errors import ManManError
+from manman.observability import metrics
+from manman.processor.batch import Rules
+from manman.store import dead_letters, outbox, sweeps
+from manman.store.pool import Pool
+
+LAGS_AT = 10.0  # seconds that the oldest row of the outbox has waited
+
+
+@dataclass(slots=True)
+class Gauges:
+    """The last reading. `database` is why it cannot be read now."""
+
+    pool: Pool
+    rules: Rules
+    database: str | None = "not asked yet"
+    deaf: str | None = None
+    lag: str | None = None
+
+    async def step(self) -> None:
+        """Read once; never raises for a database that is away."""
+        try:
+            async with self.pool.acquire() as conn:
+                pulse, now = await sweeps.pulse(conn)
+                backlog = await outbox.backlog(conn)
+                letters = await dead_letters.count_open(conn)
+        except ManManError as error:
+            self.database = str(error)
+            return
+        self.database = None
+        since = hosts.deaf_since(pulse, now)
+        self.deaf = f"deaf since {since:%Y-%m-%d %H:%M:%S} UTC: no heartbeat comes through" if since else None
+        self.lag = f"the outbox is {backlog.oldest:.0f} s behind" if backlog.oldest > LAGS_AT else None
+        metrics.gauge("outbox_events", backlog.events)
+        metrics.gauge("outbox_commands", backlog.commands)
+        metrics.gauge("outbox_oldest_seconds", backlog.oldest)
+        metrics.gauge("dead_letters_open", letters)
+        metrics.gauge("deaf", 0 if since is None else 1)
+        metrics.gauge("pool_acquire_timeouts", self.pool.timeouts)

@@ -1,0 +1,229 @@
+"""Heartbeats: perishable, coalesced to the newest of each host, applied in bulk and in place.
+
+Only a pair (boot, beat) above the known one counts. One that brings an absent host back is announced, and the host is asked for a
+report; an older boot is answered by a report request with the known one. Every batch, the processor's own pulse included, touches
+the ear by which the sweep knows that silence means something. Nothing here is ever a dead letter.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from manman.domain.hosts import HostMoved, Presence
+from manman.domain.ids import HostId, SessionId
+from manman.errors import Malformed, Unavailable, is_transient
+from manman.events import codec
+from manman.events.bus import Bus, Consumer, Delivery
+from manman.events.contracts import Counts, Heartbeat
+from manman.observability import acts, get_logger, metrics, observe
+from manman.processor import batch
+from manman.processor.backoff import Backoff
+from manman.processor.batch import Rules
+from manman.processor.world import World
+from manman.store import batches, heartbeats, hosts
+from manman.store.heartbeats import Sample
+from manman.store.hosts import Beat, Beaten
+from manman.store.pool import Connection, Pool
+
+log = get_logger(__name__)
+MOST = 5000
+OLD_AFTER = 2.0  # seconds that a beat may be held inside this process
+SAY_UNKNOWN_EVERY = 60.0
+WAIT = timedelta(seconds=1)
+
+
+@dataclass(slots=True)
+class HeartbeatConsumer:
+    """The loop over the heartbeat queue. `told` are the session counts last logged, for telling only when they change."""
+
+    bus: Bus
+    queue: str
+    prefetch: int
+    pool: Pool
+    rules: Rules
+    backoff: Backoff
+    loop_time: Callable[[], float]
+    told: dict[HostId, Counts] = field(default_factory=dict)
+    unknown_said: float = float("-inf")
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Consume until `stop`. While the database is away beats are dropped: newer ones follow."""
+        while not stop.is_set():
+            try:
+                async with self.bus.consume(self.queue, self.prefetch) as consumer:
+                    while not stop.is_set():
+                        await self.step(consumer)
+                        self.backoff.reset()
+            except Unavailable as error:
+                log.debug("heartbeats_paused", reason=str(error))
+                await self.backoff.wait(stop)
+
+    async def step(self, consumer: Consumer) -> None:
+        """Take what is there, apply the newest of each host, acknowledge all."""
+        deliveries = await consumer.get_batch(MOST, wait=WAIT)
+        if not deliveries:
+            return
+        taken = self.loop_time()
+        newest, pulses = self.newest_of(deliveries)
+        if newest or pulses:
+            try:
+                await self.apply(newest)
+            except Exception as error:
+                if self.loop_time() - taken > OLD_AFTER or not is_transient(error):
+                    metrics.count("heartbeats_dropped", len(newest))
+                    await consumer.ack(deliveries[-1])
+                raise
+        await consumer.ack(deliveries[-1])
+
+    def newest_of(self, deliveries: Iterable[Delivery]) -> tuple[list[Heartbeat], int]:
+        """The newest beat of each host by (boot, beat), one without a boot always; and how many pulses came."""
+        newest: dict[HostId, Heartbeat] = {}
+        pulses = 0
+        for delivery in deliveries:
+            try:
+                body = codec.decode(delivery.key, delivery.headers, delivery.body, delivery.user_id).body
+            except Malformed as error:
+                metrics.count("heartbeats_malformed")
+                log.debug("heartbeat_malformed", key=delivery.key, error=str(error))
+                continue
+            if not isinstance(body, Heartbeat):
+                pulses += 1
+                continue
+            known = newest.get(body.host_id)
+            if known is None or _follows(body, known):
+                newest[body.host_id] = body
+        return sorted(newest.values(), key=lambda b: b.host_id), pulses
+
+    async def apply(self, beats: list[Heartbeat]) -> None:
+        """One transaction for any number of hosts; then, apart from it, how many play."""
+        with observe(acts.APPLY_HEARTBEATS) as seen:
+            async with self.pool.transaction() as conn:
+                beaten = await hosts.update_last_seen(conn, [_beat(b) for b in beats])
+                beaten = await self._make_missing(conn, beats, beaten)
+                counted = {b.host_id for b in beaten if b.counted}
+                fresh = [b for b in beats if b.host_id in counted]
+                await heartbeats.tell_written(conn, _written(fresh))
+                await hosts.touch_pulse(conn)
+                await self._answer(conn, beaten, {b.host_id: b for b in beats})
+                await heartbeats.add_samples(conn, [_sample(b) for b in fresh if b.cpu is not None])
+            players = _players(fresh)
+            if players:
+                async with self.pool.transaction() as conn:
+                    await heartbeats.set_players(conn, players)
+            returned = sum(1 for b in beaten if b.returned)
+            seen.add(hosts=len(beats), counted=len(counted), returned=returned)
+        self._tell(fresh)
+
+    async def _make_missing(self, conn: Connection, beats: list[Heartbeat], beaten: list[Beaten]) -> list[Beaten]:
+        """A host without a liveness row gets one; one that does not exist is dropped, and told once a minute."""
+        missing = {b.host_id for b in beaten if not b.known}
+        if not missing:
+            return beaten
+        made = await batches.lock_hosts(conn, missing)
+        unknown = missing - made.keys()
+        if unknown:
+            metrics.count("heartbeats_of_unknown_hosts", len(unknown))
+            if self.loop_time() - self.unknown_said > SAY_UNKNOWN_EVERY:
+                self.unknown_said = self.loop_time()
+                log.warning("heartbeat_of_unknown_host", host_ids=sorted(unknown)[:10], count=len(unknown))
+        again = await hosts.update_last_seen(conn, [_beat(b) for b in beats if b.host_id in made])
+        return [b for b in beaten if b.known] + again
+
+    async def _answer(self, conn: Connection, beaten: list[Beaten], beats: dict[HostId, Heartbeat]) -> None:
+        """Announce who came back, and ask for a report whoever did or beats under an older boot."""
+        returned = [b for b in beaten if b.returned]
+        old = [b for b in beaten if not b.counted and (beats[b.host_id].boot or 0) < b.known_boot]
+        if not returned and not old:
+            return
+        known, now = await batches.read_hosts(conn, {b.host_id for b in (*returned, *old)})
+        world = World(now=now, threshold=self.rules.threshold, chance=self.rules.chance, hosts=known)
+        for one in returned:
+            world.hosts_moved.append(
+                HostMoved(
+                    host_id=one.host_id,
+                    from_=one.was,
+                    to=Presence.ONLINE,
+                    at=now,
+                    cause="heartbeat",
+                    last_seen=one.last_seen,
+                )
+            )
+            world.ask_report(one.host_id)
+        for one in old:
+            world.ask_report(one.host_id, boot=one.known_boot)
+        await batch.commit(conn, world, self.rules)
+
+    def _tell(self, beats: list[Heartbeat]) -> None:
+        for beat in beats:
+            if beat.sessions is None:
+                continue
+            changed = self.told.get(beat.host_id) != beat.sessions
+            self.told[beat.host_id] = beat.sessions
+            tell = log.info if changed else log.debug
+            counts = beat.sessions
+            tell(
+                "host_sessions",
+                host_id=beat.host_id,
+                total=counts.total,
+                pending=counts.pending,
+                starting=counts.starting,
+                running=counts.running,
+                stopping=counts.stopping,
+            )
+
+
+def _follows(new: Heartbeat, known: Heartbeat) -> bool:
+    if new.boot is None or known.boot is None:
+        return True
+    return (new.boot, new.beat or 0) >= (known.boot, known.beat or 0)
+
+
+def _beat(body: Heartbeat) -> Beat:
+    live = body.live
+    return Beat(
+        host_id=body.host_id,
+        boot=body.boot,
+        beat=body.beat,
+        live_count=live.count if live is not None else None,
+        live_xor=live.xor if live is not None else None,
+    )
+
+
+def _written(beats: Iterable[Heartbeat]) -> dict[tuple[HostId, str], int]:
+    return {
+        (b.host_id, b.journal_id): b.sequence
+        for b in beats
+        if b.journal_id is not None and b.sequence is not None and b.sequence > 0
+    }
+
+
+def _players(beats: Iterable[Heartbeat]) -> dict[tuple[HostId, SessionId], int]:
+    found = {}
+    for beat in beats:
+        for sample in beat.samples or ():
+            session, players = sample.get("session_id"), sample.get("players")
+            if isinstance(session, int) and isinstance(players, int) and 0 <= players < 2**31:
+                found[beat.host_id, SessionId(session)] = players
+    return found
+
+
+def _sample(body: Heartbeat) -> Sample:
+    memory, disk = _bytes(body.memory), _bytes(body.disk)
+    total, free = disk.get("total"), disk.get("free")
+    return Sample(
+        host_id=body.host_id,
+        cpu=body.cpu,
+        memory_used=memory.get("used"),
+        memory_total=memory.get("total"),
+        disk_used=total - free if total is not None and free is not None else disk.get("used"),
+        disk_total=total,
+        players=min(body.players, 2**31 - 1) if body.players is not None else None,
+    )
+
+
+def _bytes(said: Any) -> dict[str, int]:
+    if not isinstance(said, dict):
+        return {}
+    return {name: value for name, value in said.items() if isinstance(value, int) and 0 <= value < 2**63}

@@ -1,0 +1,301 @@
+"""The processor as a service: its loops in one task group, each repeating a `step`; SIGTERM sets `stop`.
+
+At the end consumers finish what is in flight and close their channels, so that the rest returns in order to another replica; the
+leases are given up, so that it leads at once. What does not end within the shutdown timeout is cut: nothing is lost by that.
+"""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeVar
+
+from manman.domain.ids import Chance
+from manman.errors import BadSetting, Unavailable, is_transient
+from manman.events import contracts, topics, topology
+from manman.events.bus import Bus, Outgoing
+from manman.events.codec import encode_body
+from manman.events.settings import BrokerSettings
+from manman.observability import acts, get_logger, observe
+from manman.observability.acts import Act
+from manman.observability.health import Health, serve
+from manman.processor import batch
+from manman.processor.backoff import Backoff
+from manman.processor.batch import Rules
+from manman.processor.commands import CommandRelay
+from manman.processor.consumer import EventConsumer
+from manman.processor.expired import ExpiredConsumer
+from manman.processor.gauges import Gauges
+from manman.processor.heartbeats import HeartbeatConsumer
+from manman.processor.leading import Lease, Leases
+from manman.processor.outcomes import Refusal
+from manman.processor.relay import Relay
+from manman.processor.settings import ProcessorSettings
+from manman.processor.sweeps import deadlines, hosts, lost, reports, retention, wishes
+from manman.processor.world import Arrived
+from manman.store import attempts
+from manman.store import pool as pools
+from manman.store.pool import Connection, Pool
+from manman.store.settings import DatabaseSettings
+
+log = get_logger(__name__)
+T = TypeVar("T")
+PULSE_EVERY = 1.0
+GAUGES_EVERY = 2.0
+RELAY_LOOKS_EVERY = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """A sweep and how often it looks, in seconds."""
+
+    act: Act
+    every: float
+    step: Callable[[Connection, Rules], Awaitable[dict[str, int]]]
+
+
+@dataclass(slots=True)
+class Transactions:
+    """What the event consumer calls on the database."""
+
+    pool: Pool
+    rules: Rules
+
+    async def apply(self, arrived: list[Arrived], erase: Collection[str]) -> dict[str, int]:
+        return await batch.apply(self.pool, arrived, self.rules, erase=erase)
+
+    async def condemn(self, arrived: Arrived, why: Refusal, erase: Collection[str]) -> None:
+        await batch.condemn(self.pool, arrived, why, self.rules, erase=erase)
+
+    async def note_attempt(self, name: str, arrived: Arrived) -> int:
+        host = arrived.message.host_id if arrived.message is not None else None
+        async with self.pool.transaction() as conn:
+            return await attempts.note(conn, name, arrived.key, host)
+
+
+class Processor:
+    """The event processor. `bus` is a connected bus (its topology is declared here), `command_bus` another connection for
+    commands where one is wanted; `pool` the database's connections, made from `database` unless given."""
+
+    def __init__(
+        self,
+        settings: ProcessorSettings,
+        database: DatabaseSettings,
+        bus: Bus,
+        broker: BrokerSettings,
+        pool: Pool | None = None,
+        serve_health: bool = True,
+        *,
+        command_bus: Bus | None = None,
+        chance: Chance = os.urandom,
+    ) -> None:
+        self.settings, self.database, self.broker = settings, database, broker
+        self.bus, self.command_bus = bus, command_bus or bus
+        self.health = Health()
+        self.rules = Rules(
+            threshold=timedelta(seconds=settings.stale_host_threshold_seconds),
+            start_deadline=timedelta(seconds=settings.start_deadline_seconds),
+            chance=chance,
+        )
+        self._chance = chance
+        self._pool = pool
+        self._serve_health = serve_health and settings.health_check_port > 0
+        self._news = {name: asyncio.Event() for name in ("relay", "commands")}
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set. Raises `OutOfReach` when the database cannot be reached at the start."""
+        pool = self._pool or await pools.connect(self.database)
+        try:
+            await self._declare(stop)
+            if not stop.is_set():
+                await self._work(pool, stop)
+        finally:
+            if self._pool is None:
+                await pool.close()
+
+    async def _declare(self, stop: asyncio.Event) -> None:
+        """Make exchanges and queues; a broker that is away is waited for."""
+        backoff = self._backoff()
+        wanted = topology.processor(
+            self.broker.queue_name, self.broker.heartbeat_queue_name, self.broker.external_exchange
+        )
+        while not stop.is_set():
+            try:
+                await self.bus.declare(wanted)
+                return
+            except Unavailable as error:
+                log.warning("broker_awaited", reason=str(error))
+                await backoff.wait(stop)
+
+    async def _work(self, pool: Pool, stop: asyncio.Event) -> None:
+        holder = self._chance(8).hex()
+        relays, sweeps = Lease("relay", holder, pool), Lease("sweeps", holder, pool)
+        gauges = Gauges(pool, self.rules)
+        consumer = self._consumer(pool)
+        self._describe(gauges, consumer, relays, sweeps)
+        loops = [
+            consumer.run(stop),
+            self._heartbeats(pool).run(stop),
+            ExpiredConsumer(self.bus, self._backoff()).run(stop),
+            Leases(self.database, (relays, sweeps), self._backoff(), self._woken).run(stop),
+            self._repeat("pulse", self._pulse, stop, every=PULSE_EVERY),
+            self._repeat("gauges", gauges.step, stop, every=GAUGES_EVERY),
+            self._relay(relays, stop),
+            self._commands(relays, stop),
+            *(self._sweep(sweep, sweeps, stop) for sweep in self._sweeps()),
+        ]
+        if self._serve_health:
+            loops.append(self._probes(stop))
+        log.info("processor_started", holder=holder, queue=self.broker.queue_name)
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(loop) for loop in loops]
+            group.create_task(self._end(tasks, stop))
+        log.info("processor_stopped", holder=holder)
+
+    async def _end(self, tasks: list[asyncio.Task[None]], stop: asyncio.Event) -> None:
+        """Wait for the end, give work in flight its time, then cut what is left."""
+        await stop.wait()
+        self.health.stopping = True
+        _, late = await asyncio.wait(tasks, timeout=self.settings.shutdown_timeout_seconds)
+        for task in late:
+            log.warning("work_was_cut", task=task.get_name())
+            task.cancel()
+
+    def _describe(self, gauges: Gauges, consumer: EventConsumer, *leases: Lease) -> None:
+        self.health.required["database"] = lambda: gauges.database
+        self.health.required["broker"] = lambda: None if self.bus.connected else str(self.bus.trouble or "away")
+        self.health.notes["consumption"] = lambda: consumer.paused
+        self.health.notes["ear"] = lambda: gauges.deaf
+        self.health.notes["outbox"] = lambda: gauges.lag
+        for lease in leases:
+            self.health.notes[lease.name] = lease.standby
+
+    # ---- the parts ----------------------------------------------------------------------------------
+
+    def _backoff(self) -> Backoff:
+        return Backoff(self._chance)
+
+    def _consumer(self, pool: Pool) -> EventConsumer:
+        return EventConsumer(
+            bus=self.bus,
+            queue=self.broker.queue_name,
+            prefetch=self.broker.prefetch,
+            batch_max=self.broker.batch_max,
+            ways=Transactions(pool, self.rules),
+            backoff=self._backoff(),
+            loop_time=asyncio.get_running_loop().time,
+        )
+
+    def _heartbeats(self, pool: Pool) -> HeartbeatConsumer:
+        return HeartbeatConsumer(
+            bus=self.bus,
+            queue=self.broker.heartbeat_queue_name,
+            prefetch=self.broker.prefetch,
+            pool=pool,
+            rules=self.rules,
+            backoff=self._backoff(),
+            loop_time=asyncio.get_running_loop().time,
+        )
+
+    def _sweeps(self) -> list[Sweep]:
+        settings = self.settings
+        interval = settings.stale_host_check_interval_seconds
+        lost_after = timedelta(seconds=settings.host_lost_after_seconds)
+        kept = retention.Retention(
+            histories=timedelta(days=settings.retention_days), events=timedelta(days=settings.event_retention_days)
+        )
+        return [
+            Sweep(acts.SWEEP_HOSTS, interval, hosts.step),
+            Sweep(acts.SWEEP_DEADLINES, interval, deadlines.step),
+            Sweep(acts.SWEEP_WISHES, interval, wishes.step),
+            Sweep(acts.SWEEP_REPORTS, interval, reports.missing),
+            Sweep(acts.SWEEP_REPORTS, 30, reports.differing),
+            Sweep(acts.SWEEP_LOST, 30, lost.Lost(lost_after).step),
+            Sweep(acts.SWEEP_RETENTION, 60, kept.step),
+        ]
+
+    # ---- the loops ----------------------------------------------------------------------------------
+
+    def _woken(self) -> None:
+        for news in self._news.values():
+            news.set()
+
+    async def _pulse(self) -> None:
+        body = encode_body(contracts.Pulse())
+        await self.bus.publish([Outgoing(exchange=topics.INTERNAL, key=topics.pulse(), body=body)])
+
+    async def _relay(self, lease: Lease, stop: asyncio.Event) -> None:
+        relay = Relay(lease, self.bus, self.broker.external_exchange)
+        await self._follow("relay", relay.step, lease, stop)
+
+    async def _commands(self, lease: Lease, stop: asyncio.Event) -> None:
+        relay, loop = CommandRelay(lease, self.command_bus), asyncio.get_running_loop()
+        await self._follow("commands", lambda: relay.step(loop.time()), lease, stop)
+
+    async def _follow(self, name: str, step: Callable[[], Awaitable[int]], lease: Lease, stop: asyncio.Event) -> None:
+        """Step while there is something to do, then wait for news."""
+        news, backoff = self._news[name], self._backoff()
+        while not stop.is_set():
+            if not await _until(lease.led, stop, RELAY_LOOKS_EVERY):
+                continue
+            news.clear()
+            done = await self._once(name, step, backoff, stop)
+            if done == 0:
+                await _until(news, stop, RELAY_LOOKS_EVERY)
+
+    async def _sweep(self, sweep: Sweep, lease: Lease, stop: asyncio.Event) -> None:
+        async def step() -> None:
+            with observe(sweep.act) as seen:
+                async with lease.transaction() as conn:
+                    seen.add(**await sweep.step(conn, self.rules))
+
+        backoff = self._backoff()
+        while not stop.is_set():
+            if await _until(lease.led, stop, sweep.every):
+                await self._once(sweep.act.name, step, backoff, stop)
+                await _until(stop, stop, sweep.every)
+
+    async def _repeat(
+        self, name: str, step: Callable[[], Awaitable[None]], stop: asyncio.Event, *, every: float
+    ) -> None:
+        backoff = self._backoff()
+        while not stop.is_set():
+            await self._once(name, step, backoff, stop)
+            await _until(stop, stop, every)
+
+    async def _once(
+        self, name: str, step: Callable[[], Awaitable[T]], backoff: Backoff, stop: asyncio.Event
+    ) -> T | None:
+        """One step. What fails is told and waits; a loop never ends by it, and never runs hot."""
+        try:
+            done = await step()
+        except Exception as error:
+            if is_transient(error):
+                log.debug("loop_waits", loop=name, reason=str(error))
+            else:
+                log.error("loop_failed", loop=name, error=f"{type(error).__name__}: {error}", exc_info=error)
+            await backoff.wait(stop)
+            return None
+        backoff.reset()
+        return done
+
+    async def _probes(self, stop: asyncio.Event) -> None:
+        port = self.settings.health_check_port
+        try:
+            await serve(port, self.health, stop)
+        except OSError as error:
+            raise BadSetting(f"HEALTH_CHECK_PORT: port {port} cannot be used: {error.strerror}") from error
+
+
+async def _until(event: asyncio.Event, stop: asyncio.Event, seconds: float) -> bool:
+    """Wait for `event` or `stop`, at most so long; whether the event is set."""
+    if event.is_set() or stop.is_set():
+        return event.is_set()
+    waits = [asyncio.ensure_future(one.wait()) for one in {id(e): e for e in (event, stop)}.values()]
+    try:
+        await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+    return event.is_set()

@@ -1,0 +1,135 @@
+"""What the clock makes due: found by statements of their own, decided by the rules, or only marked as sent or asked.
+
+"Fresh" is a host that is online and was heard within the threshold; a sweep never judges or asks one that is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from manman.domain.hosts import Pulse
+from manman.domain.ids import DeploymentId, HostId, SessionId
+from manman.domain.sessions import Desired
+from manman.domain.wishes import Wish
+from manman.store.pool import Connection, Row
+from manman.store.sql import load
+
+sql = load(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unseen:
+    """A deployment whose host has not said that it holds this wish; `status` says whether it installs or removes."""
+
+    deployment_id: DeploymentId
+    host_id: HostId
+    wish: Wish
+    version: int
+    status: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revoked:
+    """A deployment that is no longer this host's, and the version of the stop that says so."""
+
+    host_id: HostId
+    deployment_id: DeploymentId
+    version: int
+
+
+async def pulse(conn: Connection) -> tuple[Pulse | None, datetime]:
+    """The ear and the database's clock."""
+    row = await conn.fetchrow(sql["pulse"])
+    if row["last"] is None or row["since"] is None:
+        return None, row["now"]
+    return Pulse(last=row["last"], since=row["since"]), row["now"]
+
+
+async def stale_hosts(conn: Connection) -> tuple[int, int]:
+    """How many hosts are silent without a goodbye, of how many that were ever heard."""
+    row = await conn.fetchrow(sql["stale_hosts"])
+    return row["stale"], row["heard"]
+
+
+async def due_starts(conn: Connection, threshold: timedelta, most: int) -> list[SessionId]:
+    """Pending sessions whose deadline passed and that may be judged, unlocked."""
+    return [SessionId(r["id"]) for r in await conn.fetch(sql["due_starts"], threshold, most)]
+
+
+async def unseen_wishes(conn: Connection, threshold: timedelta, most: int) -> list[Unseen]:
+    """Wishes to repeat; each is marked, so that it is due again after one threshold."""
+    return [_unseen(r, None) for r in await conn.fetch(sql["unseen_wishes"], threshold, most)]
+
+
+async def unseen_places(conn: Connection, threshold: timedelta, most: int) -> list[Unseen]:
+    """Installs and removals to repeat; marked alike."""
+    return [_unseen(r, r["status"]) for r in await conn.fetch(sql["unseen_places"], threshold, most)]
+
+
+async def revocations(conn: Connection, threshold: timedelta, most: int) -> list[Revoked]:
+    """Stops to repeat to former hosts; marked alike."""
+    return [
+        Revoked(host_id=HostId(r["host"]), deployment_id=DeploymentId(r["deployment"]), version=r["version"])
+        for r in await conn.fetch(sql["revocations"], threshold, most)
+    ]
+
+
+async def hosts_to_ask(conn: Connection, threshold: timedelta, most: int) -> list[HostId]:
+    """Hosts whose report is missing, or from whose journal something is."""
+    return [HostId(r["host"]) for r in await conn.fetch(sql["hosts_to_ask"], threshold, most)]
+
+
+async def hosts_that_differ(conn: Connection, threshold: timedelta, most: int) -> list[HostId]:
+    """Hosts whose live sessions are not those of the rows."""
+    return [HostId(r["host"]) for r in await conn.fetch(sql["hosts_that_differ"], threshold, most)]
+
+
+async def ask(conn: Connection, hosts: Collection[HostId]) -> list[HostId]:
+    """Mark these hosts as asked for a report; one that is locked right now is left for the next time."""
+    return [HostId(r["host"]) for r in await conn.fetch(sql["ask"], sorted(hosts))]
+
+
+async def lost_hosts(conn: Connection, after: timedelta, most: int) -> list[HostId]:
+    """Hosts that were away for longer than `after` and have live sessions."""
+    return [HostId(r["host"]) for r in await conn.fetch(sql["lost_hosts"], after, most)]
+
+
+Kept = Literal["sessions", "host_history", "deployment_history", "dead_letters", "events"]
+
+
+async def forget(conn: Connection, what: Kept, older: timedelta, most: int) -> int:
+    """Remove rows that are older than the span, at most `most`; how many went."""
+    return _count(await conn.execute(sql[f"forget_{what}"], older, most))
+
+
+async def forget_leftovers(conn: Connection, most: int) -> int:
+    """Remove what has a span of its own: replies 24 h, journals 30 days, attempts a day, samples by resolution."""
+    return sum(
+        [
+            _count(await conn.execute(sql[f"forget_{what}"], most))
+            for what in ("replies", "journals", "attempts", "samples")
+        ]
+    )
+
+
+async def sum_up_samples(conn: Connection) -> None:
+    """Minute samples from those of ten seconds, ten-minute samples from those."""
+    await conn.execute(sql["sum_up_samples"], 10, 60)
+    await conn.execute(sql["sum_up_samples"], 60, 600)
+
+
+def _unseen(row: Row, status: str | None) -> Unseen:
+    return Unseen(
+        deployment_id=DeploymentId(row["id"]),
+        host_id=HostId(row["host"]),
+        wish=Wish(desired=Desired(row["desired"]), version=row["desired_version"], fresh_version=row["fresh_version"]),
+        version=row["version"],
+        status=status,
+    )
+
+
+def _count(done: str) -> int:
+    return int(done.rpartition(" ")[2])
