@@ -121,6 +121,8 @@ class PostgresBus:
 
     @asynccontextmanager
     async def consume(self, queue: str, prefetch: int) -> AsyncIterator[Consumer]:
+        # Whoever tries again in a loop lets the loop run, also while a connection is ending.
+        await asyncio.sleep(0)
         await self.wait_connected()
         async with self.work() as conn:
             # What a dead predecessor held comes first, so it returns before this one begins.

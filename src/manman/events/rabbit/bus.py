@@ -111,6 +111,8 @@ class RabbitBus:
 
     @asynccontextmanager
     async def consume(self, queue: str, prefetch: int) -> AsyncIterator[Consumer]:
+        # Whoever tries again in a loop lets the loop run, also while a connection is ending.
+        await asyncio.sleep(0)
         await self.wait_connected()
         consumer = await RabbitConsumer.open(self._live(), queue, prefetch)
         try:
@@ -185,7 +187,13 @@ class RabbitBus:
         """One connection from its opening to its end; returns or raises why it ended."""
         connection = await link.open_connection(self._parameters, self._setting)
         ended: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
-        connection.add_on_close_callback(lambda _, error: ended.done() or ended.set_result(error))  # type: ignore[func-returns-value]
+
+        def on_close(_: object, error: BaseException) -> None:
+            self._ready.clear()
+            self._connection = self._publisher = None
+            ended.set_result(error)
+
+        connection.add_on_close_callback(on_close)
         try:
             await declaring.declare(connection, self._topology)
             self._publisher = await Publisher.open(connection, str(self.user_id))

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import pika
@@ -17,6 +17,9 @@ from pika.channel import Channel
 from manman.errors import BadSetting, ManManError, OutOfReach, Unavailable
 from manman.events.bus import NotAllowed, QueueDiffers, QueueLocked, QueueMissing
 
+Answer = TypeVar("Answer")
+
+REPLY_SECONDS = 30.0  # a queue without a leader answers nothing at all
 HEARTBEAT_SECONDS = 3  # a frozen consumer is then replaced in 6.7 s, with 4 in up to 10.7
 REFUSED_BY_BROKER = 530  # NOT_ALLOWED: unknown vhost, or no access to it
 
@@ -132,7 +135,7 @@ async def open_channel(
     try:
         channel: Channel = connection.channel(on_open_callback=lambda made: opened.done() or opened.set_result(made))  # type: ignore[func-returns-value]
         channel.add_on_close_callback(on_close)
-        return await opened
+        return await _in_time(opened)
     except Exception as error:
         raise ours(error) from error
 
@@ -152,7 +155,7 @@ async def reply(channel: Channel, operation: Callable[..., Any], *arguments: Any
     channel.add_on_close_callback(on_close)
     try:
         operation(*arguments, callback=on_answer, **named)
-        return await answered
+        return await _in_time(answered)
     except Exception as error:
         raise ours(error) from error
 
@@ -168,7 +171,15 @@ async def close_channel(channel: Channel) -> None:
             channel.close()
     except failures.AMQPError:
         return
-    await closed
+    await asyncio.wait([closed], timeout=REPLY_SECONDS)
+
+
+async def _in_time(answer: asyncio.Future[Answer]) -> Answer:
+    try:
+        async with asyncio.timeout(REPLY_SECONDS):
+            return await answer
+    except TimeoutError:
+        raise Unavailable(f"the broker gave no answer within {REPLY_SECONDS:.0f} s") from None
 
 
 def ours(error: BaseException) -> ManManError:

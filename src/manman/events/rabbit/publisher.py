@@ -10,7 +10,7 @@ import pika
 from pika.adapters.asyncio_connection import AsyncioConnection
 from pika.channel import Channel
 
-from manman.errors import TimedOut
+from manman.errors import Unavailable
 from manman.events.bus import Outcome, Outgoing
 from manman.events.rabbit import link
 
@@ -75,7 +75,7 @@ class Publisher:
                 return await waiting.done
         except TimeoutError:
             await link.close_channel(self._channel)
-            raise TimedOut(f"the broker confirmed nothing for {CONFIRM_SECONDS:.0f} s") from None
+            raise Unavailable(f"the broker confirmed nothing for {CONFIRM_SECONDS:.0f} s") from None
         except Exception as error:
             raise link.ours(error) from error
 
