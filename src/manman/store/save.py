@@ -11,6 +11,8 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+import msgspec
+
 from manman.domain.deployments import Deployment, DeploymentMoved
 from manman.domain.hosts import Heard, HostMoved
 from manman.domain.ids import HostId, SessionId
@@ -170,7 +172,8 @@ async def _save_history(conn: Connection, moved: Sequence[Moved]) -> None:
         await conn.execute(
             sql["insert_crash_reports"],
             [m.after.id for m in crashed],
-            [list(m.said.tail or ()) for m in crashed],
+            # As texts: a list of lists would be taken for one array of two dimensions.
+            [msgspec.json.encode(m.said.tail or ()).decode() for m in crashed],
         )
 
 

@@ -6,8 +6,8 @@ SELECT x.session, x.number, x.from_status, x.to_status, x.at, clock(), x.cause, 
 
 -- name: insert_crash_reports
 INSERT INTO crash_reports (session, tail, created_at)
-SELECT x.session, ARRAY(SELECT jsonb_array_elements_text(x.tail)), clock()
-  FROM unnest($1::bigint[], $2::jsonb[]) AS x (session, tail)
+SELECT x.session, ARRAY(SELECT jsonb_array_elements_text(x.tail::jsonb)), clock()
+  FROM unnest($1::bigint[], $2::text[]) AS x (session, tail)
 ON CONFLICT (session) DO NOTHING
 
 -- name: update_deployments
