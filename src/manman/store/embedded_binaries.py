@@ -43,7 +43,8 @@ def choose(majors_with_data: set[int]) -> Binaries:
     """
     wheel = of_wheel()
     if majors_with_data:
-        for found in (*([wheel] if wheel else ()), *of_system()):
+        candidates = [binaries for binaries in (wheel, *of_system()) if binaries is not None]
+        for found in candidates:
             if found.major in majors_with_data:
                 return found
         held = ", ".join(str(major) for major in sorted(majors_with_data))
