@@ -1,5 +1,5 @@
 .DELETE_ON_ERROR:
-.PHONY: up test test-unit check bench lock clean
+.PHONY: up test test-unit check bench reference lock clean
 .DEFAULT_GOAL := up
 # An activated environment of somebody else must not be the one that is changed.
 unexport VIRTUAL_ENV CONDA_PREFIX PYTHONPATH PYTHONHOME UV_PYTHON UV_SYSTEM_PYTHON
@@ -22,6 +22,7 @@ up: .venv/.run ; @exec $(PY) -m manman up
 test: .venv/.dev ; @exec $(PY) -m manman test
 test-unit: .venv/.dev ; @exec $(PY) -m manman test unit
 bench: .venv/.dev ; @exec $(PY) -m bench
+reference: .venv/.dev ; @exec $(PY) tools/reference.py
 check: .venv/.dev
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .

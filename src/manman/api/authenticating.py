@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, assert_never
 
 from google.protobuf.descriptor import FieldDescriptor as F
 
@@ -79,6 +79,8 @@ async def _user(office: Office, ask: Ask, conn: Connection, kind: Kind, credenti
             word = "api_key"
         case Kind.HOST_KEY | Kind.JOIN_TOKEN | Kind.ADMIN_LINK:
             raise unauthenticated()
+        case _:
+            assert_never(kind)
     row = await callers.find(conn, word, hashed(credential))
     if row is None:
         raise unauthenticated()

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
+from typing import assert_never
 
 from manman.domain.ids import DeploymentId, HostId, SessionId
 
@@ -247,6 +248,8 @@ def decide(session: Session, said: Said, now: datetime) -> Decision:
             return Late(session=session, status=said.status, stray=True)
         case Kind.SKIP:
             return Skipped(session=session, status=said.status)
+        case never:
+            assert_never(never)
 
 
 def clipped(at: datetime, *, after: datetime, now: datetime) -> datetime:

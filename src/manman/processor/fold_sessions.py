@@ -1,6 +1,7 @@
 """What hosts say of sessions, folded: a transition, a newcomer from the host's lease, a refused start."""
 
 from dataclasses import replace
+from typing import assert_never
 
 from manman.domain import deployments, ranges, reports
 from manman.domain.deployments import Deployment
@@ -60,6 +61,8 @@ def take(world: World, row: Session, heard: Said) -> Outcome | Refusal:
             return Outcome.LATE
         case Skipped():
             return Refusal("skipped_state", decision.detail, ask_report=True)
+        case _:
+            assert_never(decision)
 
 
 def what_was_said(world: World, message: Message, body: contracts.SessionStatus) -> Said:
