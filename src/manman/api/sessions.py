@@ -21,7 +21,7 @@ from manman.store.pool import Connection
 from manman.v1 import sessions_pb2 as pb
 
 SESSIONS = List(
-    noun=pb.Session.DESCRIPTOR, id="session_id", order="session_id", descending=True, query=listed.sql["sessions"]
+    noun=pb.Session.DESCRIPTOR, id="session_id", order="created_at", descending=True, query=listed.sql["sessions"]
 )
 INPUT_LASTS = timedelta(seconds=10)
 MOST_LINE_BYTES = 4095
