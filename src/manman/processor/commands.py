@@ -43,6 +43,7 @@ class CommandRelay:
         """Send what waits; how many left the outbox. `now` is the loop's clock. Raises `Unavailable`, `NotLeading`."""
         held_up = [host or 0 for host, lane in self.lanes.items() if lane.until > now]
         with observe(acts.RELAY_COMMANDS) as seen:
+            seen.add(sent=0, expired=0)
             async with self.lease.transaction() as conn:
                 waiting = await outbox.commands(conn, self.most, held_up=held_up)
             if not waiting:

@@ -12,7 +12,7 @@ from manman.processor.backoff import Backoff
 
 log = get_logger(__name__)
 MOST = 100
-WAIT = timedelta(seconds=5)
+WAIT = timedelta(seconds=1)
 
 
 @dataclass(slots=True)
