@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 from contract.places import Place
 from harness import Postgres, RabbitMQ
+
 from manman.errors import OutOfReach, Unavailable
 from manman.events import topics
 from manman.events.bus import Binding, Bus, Delivery, Kind, Outcome, Outgoing, Queue, Topology

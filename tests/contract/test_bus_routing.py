@@ -6,6 +6,7 @@ from datetime import timedelta
 from contract.places import Place
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from manman.events.bus import Binding, Bus, Kind, Outgoing, Queue, Topology
 from manman.events.topics import matches
 

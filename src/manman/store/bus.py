@@ -59,7 +59,7 @@ async def connect(
     except TimeoutError:
         trouble = bus.trouble
         await bus.close()
-        raise OutOfReach(str(trouble or "the database does not answer")) from None
+        raise OutOfReach(f"{settings.source}: {trouble or 'the database does not answer'}") from None
     except BaseException:
         await bus.close()
         raise
