@@ -29,7 +29,8 @@ from manman.host.runtimes.process import ProcessRuntime
 from manman.host.sender import Sender
 from manman.host.settings import Settings
 from manman.host.supervisor import Supervisor
-from manman.observability import acts, get_logger, observe
+from manman.observability import acts, get_logger, health, observe
+from manman.observability.health import Health
 
 log = get_logger(__name__)
 LEASE_WAIT = 3.0
@@ -93,7 +94,7 @@ class Agent:
         await reconcile.take_stock(means)
         async with asyncio.TaskGroup() as group:
             supervisor = self._supervisor = Supervisor(means, group, self._may_begin)
-            commands = Commands(means, supervisor, self._leased.set, time.monotonic)
+            commands = Commands(means, supervisor, self._leased.set)
             supervisor.start()
             for taken in journal.untried():
                 await self._apply(commands, taken)
@@ -109,6 +110,8 @@ class Agent:
                 group.create_task(self._complain(), name="complain"),
                 group.create_task(self._open_the_gate(supervisor), name="gate"),
             ]
+            if self._settings.health_check_port is not None:
+                tasks.append(group.create_task(self._answer_probes(stop, self._settings.health_check_port)))
             self.running.set()
             await stop.wait()
             await self._say_goodbye(means, sender, tasks)
@@ -126,6 +129,7 @@ class Agent:
             installer=Installer(self._state / "cache" / "debian"),
             lines=lines,
             now=self._now,
+            monotonic=time.monotonic,
             chance=self._chance,
             machine=self._machine,
             owner_is_root=os.geteuid() == 0,
@@ -214,6 +218,13 @@ class Agent:
             if away_for == 5 or (away_for > 5 and away_for % SAY_EVERY == 0):
                 why = getattr(self._bus, "trouble", None)
                 log.warning("bus_out_of_reach", host_id=self.host_id, seconds=int(away_for), reason=str(why or ""))
+
+    async def _answer_probes(self, stop: asyncio.Event, port: int) -> None:
+        said = Health(notes={"bus": lambda: None if self._bus.connected else "the bus is out of reach"})
+        try:
+            await health.serve(port, said, stop, bind="127.0.0.1")
+        except OSError as error:
+            raise BadSetting(f"HEALTH_CHECK_PORT={port} cannot be listened on: {error.strerror}") from error
 
     # ---- in -----------------------------------------------------------------------------------------
 

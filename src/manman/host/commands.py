@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 from typing import assert_never
@@ -19,7 +18,6 @@ from manman.events import contracts
 from manman.host import ending, reports
 from manman.host.deployments import HeldDeployment
 from manman.host.journal import Taken
-from manman.host.keeper import deadline_of
 from manman.host.means import Means
 from manman.host.sessions import HeldSession
 from manman.host.supervisor import Supervisor
@@ -28,15 +26,14 @@ from manman.observability import get_logger
 log = get_logger(__name__)
 INPUT_LIFE = timedelta(seconds=10).total_seconds()
 MOST_TAIL = 1000
+START_DEADLINE = 120.0
 
 
 class Commands:
     """The control plane's words, carried out. `leased` is called when a lease arrived."""
 
-    def __init__(
-        self, means: Means, supervisor: Supervisor, leased: Callable[[], None], monotonic: Callable[[], float]
-    ) -> None:
-        self._means, self._supervisor, self._leased, self._monotonic = means, supervisor, leased, monotonic
+    def __init__(self, means: Means, supervisor: Supervisor, leased: Callable[[], None]) -> None:
+        self._means, self._supervisor, self._leased = means, supervisor, leased
 
     def apply(self, taken: Taken) -> None:
         """The effect of one command, once."""
@@ -130,19 +127,13 @@ class Commands:
             deployment_id=held.deployment_id,
             run=command.run or 0,
             begun_version=version,
+            until=taken.taken + (START_DEADLINE if command.within is None else command.within),
+            until_machine=taken.machine,
             began_at=now,
             at=now,
         )
         self._means.holdings.keep(held)
         self._means.tell(session)
-        self._supervisor.keeper(held.deployment_id).start_until(session_id, self._until(taken))
-
-    def _until(self, taken: Taken) -> float:
-        """When the start's time is over, by the loop's clock. After a reboot nobody knows: it is over."""
-        if taken.machine != self._means.machine:
-            return 0.0
-        passed = self._monotonic() - taken.taken
-        return deadline_of(asyncio.get_running_loop().time() - passed, taken.command.within)
 
     def _wish(self, command: contracts.Command, *, kill: bool) -> None:
         held = self._versioned(command)
@@ -206,7 +197,7 @@ class Commands:
 
     async def _input(self, taken: Taken) -> None:
         command = taken.command
-        is_old = taken.machine != self._means.machine or self._monotonic() - taken.taken > INPUT_LIFE
+        is_old = taken.machine != self._means.machine or self._means.monotonic() - taken.taken > INPUT_LIFE
         runner = self._supervisor.runner(SessionId(command.session_id or 0))
         problem = "it came too late" if is_old else "the session has no game here"
         if not is_old and runner is not None:

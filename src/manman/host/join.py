@@ -14,6 +14,7 @@ import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import msgspec
@@ -27,6 +28,7 @@ from manman.events.rabbit import bus as rabbit
 from manman.host import disk, files
 from manman.host.journal import Chance
 from manman.host.reports import version
+from manman.v1.types import RegisterHostResponse
 
 IDENTITY, JOINING = "identity.json", "joining.json"
 PATIENCE = timedelta(seconds=30)
@@ -98,22 +100,15 @@ async def join(
     6. Nothing secret leaves this machine.
     """
     made = _secrets(state, api_url, token, chance)
-    try:
-        async with Client(api_url, verify=ca or True) as client:
-            answer = await client.register_host(
-                token=token,
-                name=name or socket.gethostname(),
-                host_key_hash=hashlib.sha256(made.host_key.encode()).hexdigest(),
-                broker_password_hash=made.broker_password_hash,
-                agent_version=version(),
-                addresses=list(addresses) or local_addresses(),
-                labels=labels,
-                isolation="user" if os.geteuid() == 0 else "none",
-                capacity=capacity(state),
-                idempotency_key=f"join-{made.broker_password_hash[:40]}",
-            )
-    except (Unavailable, TimedOut) as error:
-        raise OutOfReach(f"the API cannot be reached: {error}", hint=error.hint) from error
+    facts = {
+        "name": name or socket.gethostname(),
+        "agent_version": version(),
+        "addresses": list(addresses) or local_addresses(),
+        "labels": labels,
+        "isolation": "user" if os.geteuid() == 0 else "none",
+        "capacity": capacity(state),
+    }
+    answer = await _register(api_url, token, made, ca, facts)
     identity = Identity(
         host_id=HostId(answer.host_id),
         name=answer.name,
@@ -129,6 +124,22 @@ async def join(
     files.private(state / IDENTITY, msgspec.json.encode(identity))
     (state / JOINING).unlink(missing_ok=True)
     return identity
+
+
+async def _register(
+    api_url: str, token: str, made: Secrets, ca: str | None, facts: Mapping[str, Any]
+) -> RegisterHostResponse:
+    try:
+        async with Client(api_url, verify=ca or True) as client:
+            return await client.register_host(
+                token=token,
+                host_key_hash=hashlib.sha256(made.host_key.encode()).hexdigest(),
+                broker_password_hash=made.broker_password_hash,
+                idempotency_key=f"join-{made.token_hash[:32]}",
+                **facts,
+            )
+    except (Unavailable, TimedOut) as error:
+        raise OutOfReach(f"the API cannot be reached: {error}", hint=error.hint) from error
 
 
 async def reach_broker(identity: Identity) -> None:

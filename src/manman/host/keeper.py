@@ -12,11 +12,11 @@ from datetime import datetime
 
 import msgspec
 
-from manman.domain import wishes
+from manman.domain import restarts, wishes
 from manman.domain.ids import DeploymentId, SessionId
 from manman.errors import ManManError
 from manman.host import ending
-from manman.host.deployments import HeldDeployment
+from manman.host.deployments import Due, HeldDeployment
 from manman.host.means import Means
 from manman.host.runner import Runner
 from manman.host.sessions import HeldSession
@@ -25,8 +25,6 @@ from manman.v1.types import Launch
 
 log = get_logger(__name__)
 SOON, LATER = 0.5, 5.0
-START_DEADLINE = 120.0
-LONGEST_DUE = 86400.0  # a clock that was set back must not hold a game for ever
 UNFIT = frozenset({"installing", "removing", "removed"})
 
 
@@ -46,7 +44,7 @@ class Keeper:
         self._news = asyncio.Event()
         self.runners: dict[SessionId, Runner] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._within: dict[SessionId, float] = {}
+        self._due: tuple[Due, float] | None = None
         self._pause = SOON
         self._told: str | None = None
 
@@ -62,10 +60,6 @@ class Keeper:
     def wake(self) -> None:
         """Something about it changed."""
         self._news.set()
-
-    def start_until(self, session_id: SessionId, deadline: float) -> None:
-        """A session that was asked for must have its launch by then (the loop's time)."""
-        self._within[session_id] = deadline
 
     async def run(self) -> None:
         """Agrees for ever; cancel it to stop. Games run on."""
@@ -144,11 +138,11 @@ class Keeper:
 
     async def _begin_asked(self, held: HeldDeployment, session: HeldSession) -> float | None:
         """A session that was asked for, and waits for its launch."""
-        deadline = self._within.get(session.session_id)
         if session.leased and self._means.launches.begun(self.deployment_id) is not None:
             self._run(session.session_id)
             return None
-        if deadline is None or asyncio.get_running_loop().time() > deadline:
+        left = self._left(session)
+        if left <= 0:
             return self._give_up_start(held, session)
         launch = await self._obtain(held, session.session_id)
         if launch is None or self._means.holdings.live_of(self.deployment_id)[-1:] != [session]:
@@ -158,11 +152,17 @@ class Keeper:
                 self._crash(session, launch)
             elif session.detail != str(launch):
                 self._means.tell(msgspec.structs.replace(session, detail=str(launch), at=self._means.now()))
-            return min(self._pause, max(0.05, deadline - asyncio.get_running_loop().time()))
+            return min(self._pause, left)
         self._means.launches.begin(self.deployment_id, launch)
         self._means.holdings.keep(msgspec.structs.replace(session, launch=launch.digest))
         self._run(session.session_id)
         return None
+
+    def _left(self, session: HeldSession) -> float:
+        """Seconds that a start has left to get its launch in; after a reboot nobody knows: none."""
+        if session.until is None or session.until_machine != self._means.machine:
+            return 0.0
+        return session.until - self._means.monotonic()
 
     def _give_up_start(self, held: HeldDeployment, session: HeldSession) -> float | None:
         """Its time is over without a launch: the sweep ends the row; here nothing is begun for this version any more."""
@@ -189,10 +189,19 @@ class Keeper:
             return await self._begin_leased(held, cause.value, held.session, newest=True)
         if held.due is None:
             return None
-        left = (held.due.at - self._means.now()).total_seconds()
-        if 0 < left < LONGEST_DUE:
+        left = self._due_in(held.due)
+        if left > 0:
             return left
         return await self._begin_leased(held, held.due.cause, held.due.previous, newest=False)
+
+    def _due_in(self, due: Due) -> float:
+        """Seconds until then. The wall clock is asked once; a clock that is set meanwhile moves nothing."""
+        if self._due is None or self._due[0] != due:
+            left = (due.at - self._means.now()).total_seconds()
+            launch = self._means.launches.newest(self.deployment_id)
+            longest = restarts.policy_of(launch.restart if launch else None).max_delay.total_seconds()
+            self._due = (due, self._means.monotonic() + min(max(0.0, left), longest))
+        return self._due[1] - self._means.monotonic()
 
     async def _begin_leased(
         self, held: HeldDeployment, cause: str, previous: SessionId | None, *, newest: bool
@@ -279,8 +288,3 @@ class Keeper:
 
 def _is_away(error: ManManError) -> bool:
     return error.code in ("unavailable", "timeout")
-
-
-def deadline_of(loop_time: float, within: float | None) -> float:
-    """When a start's time is over, by the loop's clock; without a word of it, 120 s from now."""
-    return loop_time + (START_DEADLINE if within is None else within)

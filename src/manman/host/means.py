@@ -123,7 +123,8 @@ class Holdings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Means:
-    """Journal, runtime and the rest. `machine` is the boot of this machine; `owner_is_root`: games get numbers of their
+    """Journal, runtime and the rest. `now` is the wall clock, `monotonic` the machine's since its boot, in seconds.
+    `machine` is the boot of this machine; `owner_is_root`: games get numbers of their
     own."""
 
     settings: Settings
@@ -135,6 +136,7 @@ class Means:
     installer: Installer
     lines: Lines
     now: Callable[[], datetime]
+    monotonic: Callable[[], float]
     chance: Chance
     machine: str
     owner_is_root: bool

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import msgspec
@@ -144,7 +143,7 @@ class Runner:
             if exited is not None:
                 await self._finish(found, exited)
                 return
-            if self._offset == before and not (await self._still(found)).is_alive and not self._more(found):
+            if self._offset == before and not await self._lives(found) and not self._more(found):
                 ending.lost(self._means, self._held)
                 return
             await self._connect(found)
@@ -152,8 +151,11 @@ class Runner:
             self._ask_game()
             await self._pause(BUSY if self._offset != before else IDLE)
 
-    async def _still(self, found: Found) -> Found:
-        return await self._means.runtime.inspect(self.session_id) or replace(found, is_alive=False)
+    async def _lives(self, found: Found) -> bool:
+        if self._wire is not None and self._wire.is_open:
+            return True
+        still = await self._means.runtime.inspect(found.session_id)
+        return still is not None and still.is_alive
 
     def _more(self, found: Found) -> bool:
         """Whether something was written between the last look and the wrapper's going."""

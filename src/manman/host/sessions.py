@@ -16,9 +16,10 @@ class HeldSession(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """A session that began here, until the grace after its end is over.
 
     `begun_version` is the wish that was heard when it began; `leased`: this host began it by itself; `machine` the
-    machine's boot that it was started in, empty before; `offset` and `line` how far its spool was read; `asked`: its end
-    was asked for; `with_agent`: it was stopped with the agent and begins with it again; `by_end`: the control plane ended
-    this id, and the wish is followed under another.
+    machine's boot that it was started in, empty before; `until`: when its launch must be here, by the monotonic clock
+    of the boot `until_machine`; `offset` and `line`: how far its spool was read; `asked`: its end was asked for;
+    `with_agent`: it was stopped with the agent and begins with it again; `by_end`: the control plane ended this id, and
+    the wish is followed under another.
     """
 
     session_id: SessionId
@@ -31,6 +32,8 @@ class HeldSession(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     cause: str | None = None
     launch: str | None = None
     machine: str = ""
+    until: float | None = None
+    until_machine: str = ""
     offset: int = 0
     line: int = 0
     asked: bool = False
