@@ -60,5 +60,7 @@ def _route_library_logs(level: str, shared: list[Any], renderer: Any, out: TextI
     root = logging.getLogger()
     root.handlers[:] = [to_stream]
     root.setLevel(max(LEVELS.get(level, logging.INFO), logging.WARNING))
-    for chatty in ("pika", "asyncio", "uvicorn.error"):
+    for chatty in ("asyncio", "uvicorn.error"):
         logging.getLogger(chatty).setLevel(logging.ERROR)
+    # It tells each failed connection seven times; the bus tells it once, with the setting's name.
+    logging.getLogger("pika").setLevel(logging.CRITICAL)
