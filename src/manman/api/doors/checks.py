@@ -62,7 +62,7 @@ def refuses(names: Names, method: str, path: str, headers: Mapping[str, str]) ->
         return Problem(code="origin_refused", detail="with AUTH_MODE=none no proxy may stand in front"), 403
     if method in SAFE:
         return None
-    return _foreign(names, authority, headers) or _media(method, headers)
+    return _foreign(names, authority, headers)
 
 
 def _knows(names: Names, authority: str) -> bool:
@@ -87,11 +87,8 @@ def _same(names: Names, authority: str, origin: str | None) -> bool:
     return origin in (f"http://{authority.lower()}", f"https://{authority.lower()}", names.public_origin)
 
 
-def _media(method: str, headers: Mapping[str, str]) -> tuple[Problem, int] | None:
-    if method == "DELETE" and headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
-        return None
-    media, _, rest = headers.get("content-type", "").partition(";")
+def is_json(content_type: str) -> bool:
+    """Whether a body may be read: a form or a plain text of another site's page may not."""
+    media, _, rest = content_type.partition(";")
     charset = rest.strip().lower().replace('"', "")
-    if media.strip().lower() != "application/json" or charset not in ("", "charset=utf-8"):
-        return Problem(code="unsupported_media", detail="the body must be application/json"), 415
-    return None
+    return media.strip().lower() == "application/json" and charset in ("", "charset=utf-8")

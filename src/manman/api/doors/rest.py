@@ -88,6 +88,9 @@ class Rest:
 
     async def called(self, request: Request, found: Found, trace_id: str) -> Response:
         method = found.method
+        if method.body and not checks.is_json(request.headers.get("content-type", "")):
+            problem = Problem(code="unsupported_media", detail="the body must be application/json")
+            return problems.reply(problem, trace_id=trace_id)
         body = await _body(request) if method.body else b""
         message = decoding.decode(method, found.variables, request.query_params.multi_items(), body)
         decoding.put_etag(message, request.headers.get("if-match"))
