@@ -109,7 +109,7 @@ def test_events_are_told_with_their_cause() -> None:
         an_event("session.crashed", ago(1), deployment="Odin", reason="out_of_memory", players=7, cause="host")
     )
     assert (line.subject, line.look.word, line.href) == ("Odin", "Crashed", "/sessions/7")
-    assert line.text == "out of memory, told by its host, 7 players"
+    assert line.text == "out of memory, 7 players"
     assert stories.event_line(an_event("host.stale", ago(1), host="rack-2")).text == "not heard for too long"
     assert stories.event_line(an_event("world.ended", ago(1))).look.word == "Ended"
 

@@ -1,5 +1,6 @@
 """The console of a session: its lines as harmless pieces, live and from before; one line of input; the whole as text."""
 
+import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 from typing import Any
@@ -15,6 +16,11 @@ from manman.ui.streams import Said, Streams
 
 BACKLOG = 1000
 CHUNK = 500
+# Seconds: without a line at first, the page says that there is none yet; without a further one, the past has been told.
+FIRST_LINE = 1.0
+PAUSE = 0.15
+
+Coming = asyncio.Queue[list[types.LogLine] | Said | None]
 
 
 async def console(request: Request) -> Response:
@@ -28,28 +34,48 @@ async def console(request: Request) -> Response:
 
 async def spoken(client: Client, session_id: int, after: int | None) -> AsyncIterator[Said]:
     """`lines` as they come, then `over` with why the stream ended, or `refused` with what the API said."""
+    coming: Coming = asyncio.Queue(maxsize=100)
+    reader = asyncio.ensure_future(_read(client, session_id, after or 0, coming))
     try:
+        more: list[types.LogLine] | Said | None = []
         if after is None:
-            kept, after = await _backlog(client, session_id)
-            yield Said(name="begin", data={"last": after, "first": kept[0].n if kept else 1})
-            for at in range(0, len(kept), CHUNK):
-                yield _lines(kept[at : at + CHUNK])
+            past, more = await _past(coming)
+            yield Said(name="begin", data={"last": past[-1].n if past else 0, "first": past[0].n if past else 1})
+            for at in range(0, len(past), CHUNK):
+                yield _lines(past[at : at + CHUNK])
+        while more is not None:
+            if more:
+                yield more if isinstance(more, Said) else _lines(more)
+            more = await coming.get()
+    finally:
+        reader.cancel()
+
+
+async def _read(client: Client, session_id: int, after: int, coming: Coming) -> None:
+    try:
         async for batch in client.stream_logs(session_id, from_=after + 1):
             if batch.lines:
-                yield _lines(batch.lines)
+                await coming.put(batch.lines)
             if batch.bye:
-                yield Said(name="over", data={"reason": batch.bye})
+                await coming.put(Said(name="over", data={"reason": batch.bye}))
     except ApiError as error:
-        yield Said(name="refused", data={"code": error.refused_code, "detail": error.detail})
+        await coming.put(Said(name="refused", data={"code": error.refused_code, "detail": error.detail}))
     except ManManError as error:
-        yield Said(name="away", data={"detail": error.detail})
+        await coming.put(Said(name="away", data={"detail": error.detail}))
+    await coming.put(None)
 
 
-async def _backlog(client: Client, session_id: int) -> tuple[list[types.LogLine], int]:
+async def _past(coming: Coming) -> tuple[list[types.LogLine], list[types.LogLine] | Said | None]:
+    """The last 1,000 lines before the first pause, and what came after them: a long session does not travel whole to a browser."""
     kept: deque[types.LogLine] = deque(maxlen=BACKLOG)
-    async for batch in client.stream_logs(session_id, from_=1, until_now=True):
-        kept.extend(batch.lines)
-    return list(kept), kept[-1].n if kept else 0
+    while True:
+        try:
+            said = await asyncio.wait_for(coming.get(), PAUSE if kept else FIRST_LINE)
+        except TimeoutError:
+            return list(kept), []
+        if not isinstance(said, list):
+            return list(kept), said
+        kept.extend(said)
 
 
 def _lines(lines: list[types.LogLine]) -> Said:

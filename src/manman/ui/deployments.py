@@ -128,7 +128,7 @@ def now_page(
                 "join": join,
                 "address": stories.address(join) if join else "",
                 "how": stories.how_to_join(one),
-                "steps": stories.steps(seen.history, words.SESSION),
+                "steps": stories.steps(seen.history, words.SESSION, _ending(seen.session)),
                 "live": one.session is not None and one.session.status in looks.LIVE,
                 "may_power": around.may("sessions.power"),
                 "may_type": around.may("sessions.console"),
@@ -137,6 +137,14 @@ def now_page(
             | more
         ),
     )
+
+
+def _ending(run: types.Session | None) -> str:
+    if run is None or not run.reason:
+        return ""
+    said = words.reason(run.reason)[1]
+    code = f", exit code {run.exit_code}" if run.exit_code is not None else ""
+    return said + code + (f", signal {run.signal}" if run.signal is not None else "")
 
 
 def _title_state(seen: Now) -> looks.Shown:

@@ -61,6 +61,15 @@ def _down(around: Frame, one: types.Deployment) -> Need | None:
         case "crashed" if one.gave_up:
             what, why = f"{one.name} crashed and stays down", f"{where} {words.GAVE_UP.get(one.gave_up, '')}"
             acts = [*_start(around, one), Act(word="Explain", href=f"/sessions/{one.session_id}")]
+        case "crashed" if one.desired == "running":
+            what, why = (
+                f"{one.name} {_end(one)[0]}",
+                f"{where} Its host starts it again by itself, after a growing pause.",
+            )
+            acts = [Act(word="Explain", href=f"/sessions/{one.session_id}")]
+        case "crashed" if one.session is not None and one.session.reason == "start_timeout":
+            what, why = f"{one.name} did not come up in time", f"{where} Its start was taken back, so it stays down."
+            acts = [*_start(around, one), Act(word="Explain", href=f"/sessions/{one.session_id}")]
         case _:
             return None
     return Need(key=key, look=shown.look, what=what, why=why.strip(), href=href, since=ended, acts=acts)
@@ -70,6 +79,10 @@ def _start(around: Frame, one: types.Deployment) -> list[Act]:
     if not around.may("sessions.power"):
         return []
     return [Act(word="Start", href=f"/deployments/{one.deployment_id}/start", post=True)]
+
+
+def _end(one: types.Deployment) -> tuple[str, str]:
+    return words.reason(one.session.reason if one.session else "")
 
 
 def _last_reason(one: types.Deployment) -> str:
@@ -109,7 +122,6 @@ def _control_plane(around: Frame) -> list[Need]:
                 why="Games run on; what is shown is from before. Look at the broker and the processor first.",
                 href="/events",
                 since=seen.deaf_since,
-                cli="manman doctor",
             )
         )
     if seen.open_dead_letters:
@@ -120,7 +132,7 @@ def _control_plane(around: Frame) -> list[Need]:
                 what=f"{times.plural(seen.open_dead_letters, 'message was', 'messages were')} refused",
                 why="Each is kept with its reason, and can be replayed or dropped.",
                 href="/events",
-                cli="manman dead-letters list",
+                cli="manman events dead list",
             )
         )
     return found
@@ -149,12 +161,13 @@ def _crashed(one: types.Deployment, crash: types.Session, often: int) -> Need:
     how = words.reason(crash.reason)[0]
     coming = one.session is not None and one.session.status in ("pending", "starting")
     again = f" {often} crashes in 24 h." if often > 1 else ""
+    players = f", {times.plural(crash.players, 'player')}" if crash.players else ""
     plan = f" Restart {_of(crash.restart)}." if crash.restart else ""
     return Need(
         key=f"crash-{one.deployment_id}",
         look=words.SESSION["crashed"],
         what=f"{one.name} {how} and {'is on its way back' if coming else 'is back'}",
-        why=f"{one.game} on {one.host}.{again}{plan}",
+        why=f"{one.game} on {one.host}{players}.{again}{plan}",
         href=f"/sessions/{crash.session_id}",
         since=crash.ended_at,
         over=True,

@@ -13,7 +13,7 @@ from manman.ui import looks, needs, stories, strips
 from manman.ui.frame import Frame, frame, page
 
 SHOWN = 50
-RECENT_EVENTS = 7
+RECENT_EVENTS = 6
 DAY = timedelta(hours=24)
 
 

@@ -1,5 +1,6 @@
 """Templates to pages: Jinja2 with escaping everywhere, and the words that templates use."""
 
+import re
 from datetime import datetime
 from functools import cache
 from hashlib import sha256
@@ -31,8 +32,14 @@ def environment() -> Environment:
     jinja.filters.update(
         size=times.size, share=times.share, number=times.number, pieces=ansi.pieces, cause=words.cause, span=times.span
     )
-    jinja.globals["plural"] = times.plural
+    jinja.tests["opening"] = opens_a_game
+    jinja.globals.update(plural=times.plural, used=times.used)
     return jinja
+
+
+def opens_a_game(url: str) -> bool:
+    """Whether a join URL may be a link: a scheme with an authority, so never `javascript:` or `data:`."""
+    return re.match(r"(?!javascript|data|vbscript|file)[a-z][a-z0-9+.-]*://[^\s/]", url, re.IGNORECASE) is not None
 
 
 def icon(name: str, turns: bool = False, label: str = "") -> Markup:

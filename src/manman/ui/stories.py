@@ -46,11 +46,11 @@ def _telling(noun: str, word: str, event: types.Event) -> str:
     body, rest = event.body, list[str]()
     if (said := _text(body, "reason")) and noun != "host":
         rest.append(
-            words.reason(said)[1] if noun == "session" else words.GAVE_UP.get(said, said.replace("_", " ")).rstrip(".")
+            words.reason(said)[1] if noun == "session" else words.GAVE_UP_SHORT.get(said, said.replace("_", " "))
         )
     if word == "stale":
         rest.append("not heard for too long")
-    elif said := _text(body, "cause"):
+    elif (said := _text(body, "cause")) not in ("", ITS_HOST):
         rest.append(words.cause(said))
     players = body.get("players")
     if isinstance(players, int | float) and players and word in ("crashed", "stopped"):
@@ -76,15 +76,15 @@ class Step:
     trace_id: str
 
 
-def steps(history: list[types.Transition], table: dict[str, Look]) -> list[Step]:
-    """A history, newest first. `table` has the looks of the noun's statuses."""
+def steps(history: list[types.Transition], table: dict[str, Look], ending: str = "") -> list[Step]:
+    """A history, newest first. `table` has the looks of the noun's statuses; `ending` says more about a final one."""
     return [
         Step(
             number=one.number,
             before=looks.transition(one.from_, table),
             after=table.get(one.to) or words.unknown(one.to),
             at=one.at,
-            why=_why(one),
+            why=_why(one) + (f": {ending}" if ending and one.to in FINAL else ""),
             who=_who(one),
             trace_id=one.trace_id,
         )
@@ -93,6 +93,7 @@ def steps(history: list[types.Transition], table: dict[str, Look]) -> list[Step]
 
 
 PERSONS: Final = ("user ", "service ", "host ", "local ")
+FINAL: Final = ("stopped", "crashed")
 ITS_HOST: Final = "host"
 SAID: Final = {
     "pending": "Waits for its host",

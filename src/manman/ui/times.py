@@ -48,6 +48,12 @@ def size(count: int | None) -> str:
     return f"{int(value)} B" if unit == "B" else f"{value:.1f} {unit}" if unit != "KiB" else f"{value:.0f} KiB"
 
 
+def used(part: int, whole: int) -> str:
+    """'9.1 of 31.0 GiB'; each with its unit where they differ."""
+    (few, small), (many, big) = size(part).split(" "), size(whole).split(" ")
+    return f"{few} of {many} {big}" if small == big else f"{few} {small} of {many} {big}"
+
+
 def share(value: float | None) -> str:
     """0.4 → '40 %', '–' for unset."""
     return "–" if value is None else f"{round(min(max(value, 0.0), 1.0) * 100)} %"

@@ -102,6 +102,13 @@ GAVE_UP: Final[dict[str, str]] = {
     "not_on_boot": "Its machine restarted, and it does not start on boot.",
 }
 
+GAVE_UP_SHORT: Final[dict[str, str]] = {
+    "limit": "restarts used up",
+    "ended": "ended as expected",
+    "never": "restart policy is never",
+    "not_on_boot": "does not start on boot",
+}
+
 _CAUSES: Final[dict[str, str]] = {
     "restart_policy": "restart policy",
     "restart": "asked to restart",
@@ -113,6 +120,7 @@ _CAUSES: Final[dict[str, str]] = {
     "host_lost": "its host stayed away too long",
     "superseded": "a newer session took its place",
     "heard": "heard again",
+    "heartbeat": "its heartbeat came",
     "host": "told by its host",
     "two_rows": "a newer session took its place",
     "sweep": "not heard for too long",

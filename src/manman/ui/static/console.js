@@ -37,7 +37,8 @@
         this.none(`${JSON.parse(e.data).detail}`);
       });
     }
-    begin({ first }) {
+    begin({ first, last }) {
+      if (!last) this.none(this.part("none").dataset.empty);
       this.first = first;
       this.last = first - 1;
     }
