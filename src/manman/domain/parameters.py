@@ -1,6 +1,7 @@
 """Parameters: typed variables of a config. Values merge config → deployment → session, the later wins, and each effective
 value says where it comes from."""
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -66,9 +67,12 @@ def _whole(value: Any, text: str) -> int:
 
 def _number(value: Any, text: str) -> float:
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
         raise ValueError(f"{value!r} is not a number") from None
+    if not math.isfinite(number):
+        raise ValueError(f"{value!r} is not a finite number")
+    return number
 
 
 def _against(rule: ParameterRule, kind: str, value: str | int | float | bool) -> str | None:

@@ -1,0 +1,47 @@
+"""Sets of numbers as ranges: the inbox and the leases."""
+
+import itertools
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from manman.domain import ranges
+
+NUMBERS = st.sets(st.integers(1, 60))
+
+
+def members(found: ranges.Ranges) -> set[int]:
+    return {n for first, last in found for n in range(first, last + 1)}
+
+
+@given(NUMBERS)
+def test_ranges_hold_exactly_their_numbers(numbers: set[int]) -> None:
+    found = ranges.of(numbers)
+    assert members(found) == numbers
+    assert ranges.size(found) == len(numbers)
+    assert all(ranges.contains(found, n) is (n in numbers) for n in range(62))
+    assert all(a[1] + 1 < b[0] for a, b in itertools.pairwise(found))
+
+
+@given(NUMBERS, NUMBERS)
+def test_merging_is_union_and_taking_away_is_difference(a: set[int], b: set[int]) -> None:
+    assert ranges.merged([*ranges.of(a), *ranges.of(b)]) == ranges.of(a | b)
+    assert ranges.without(ranges.of(a), b) == ranges.of(a - b)
+
+
+@given(NUMBERS, st.integers(0, 70))
+def test_holes_are_what_is_missing_up_to_a_number(numbers: set[int], up_to: int) -> None:
+    assert members(ranges.holes(ranges.of(numbers), up_to)) == set(range(1, up_to + 1)) - numbers
+
+
+@given(NUMBERS)
+def test_taking_gives_the_least(numbers: set[int]) -> None:
+    taken = ranges.take(ranges.of(numbers))
+    if not numbers:
+        assert taken is None
+        return
+    assert taken == (min(numbers), ranges.of(numbers - {min(numbers)}))
+
+
+def test_empty_ranges_are_dropped() -> None:
+    assert ranges.merged([(5, 4), (1, 2), (3, 3)]) == ((1, 3),)
