@@ -1,0 +1,233 @@
+"""Outbox, numbered events, leases of leaders and replicas, dead letters, attempts."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from integration.store_rows import a_host, a_pool, a_row
+
+from manman.domain.ids import HostId
+from manman.store import attempts, dead_letters, events, leadership, outbox
+from manman.store.pool import Pool
+
+pytestmark = pytest.mark.both_postgres
+
+
+@pytest.fixture
+async def pool(database_url: str) -> AsyncIterator[Pool]:
+    pool = await a_pool(database_url)
+    yield pool
+    await pool.close()
+
+
+async def test_rows_become_events_in_order_numbered_without_a_gap(pool: Pool) -> None:
+    async with pool.transaction() as conn:
+        await outbox.insert(conn, [a_row(n) for n in range(1, 8)])
+    async with pool.transaction() as conn:
+        assert await events.move(conn, 5) == 5
+    async with pool.transaction() as conn:
+        assert await events.move(conn, 5) == 2
+        assert await events.move(conn, 5) == 0
+    async with pool.acquire() as conn:
+        found = await events.after(conn, 1, 0, 100)
+        assert [(e.cursor, e.row.body["number"]) for e in found] == [(f"1-{n}", n) for n in range(1, 8)]
+        assert found[0].row == a_row(1)
+        assert await events.bounds(conn) == events.Bounds(epoch=1, newest=7, oldest=1)
+
+
+async def test_two_movers_at_once_give_each_position_once(pool: Pool) -> None:
+    async with pool.transaction() as conn:
+        await outbox.insert(conn, [a_row(n) for n in range(1, 101)])
+
+    async def move() -> int:
+        async with pool.transaction() as conn:
+            return await events.move(conn, 10)
+
+    moved = await asyncio.gather(*(move() for _ in range(20)))
+    assert sum(moved) <= 100
+    while await move():
+        pass
+    async with pool.acquire() as conn:
+        found = await events.after(conn, 1, 0, 1000)
+    assert [e.position for e in found] == list(range(1, 101))
+    assert sorted(e.row.body["number"] for e in found) == list(range(1, 101))
+
+
+async def test_a_mover_that_rolls_back_leaves_no_hole(pool: Pool) -> None:
+    async with pool.transaction() as conn:
+        await outbox.insert(conn, [a_row(1), a_row(2)])
+    with pytest.raises(ZeroDivisionError):
+        async with pool.transaction() as conn:
+            assert await events.move(conn, 10) == 2
+            raise ZeroDivisionError
+    async with pool.transaction() as conn:
+        assert await events.move(conn, 10) == 2
+        assert [e.position for e in await events.after(conn, 1, 0, 10)] == [1, 2]
+
+
+async def test_what_is_published_is_not_offered_again_and_the_cursor_never_goes_back(pool: Pool) -> None:
+    async with pool.transaction() as conn:
+        await outbox.insert(conn, [a_row(1), a_row(2, exchange=None, public=False), a_row(3)])
+        await events.move(conn, 10)
+        assert [e.position for e in await events.unpublished(conn, 10)] == [1, 2, 3]
+        assert await events.advance(conn, 2) == 2
+        assert [e.position for e in await events.unpublished(conn, 10)] == [3]
+        assert await events.advance(conn, 1) == 2
+
+
+async def test_commands_stay_behind_with_what_is_left_of_their_time(pool: Pool) -> None:
+    async with pool.acquire() as conn:
+        host = await a_host(conn)
+        late = a_row(
+            2, exchange="manman", key=f"command.host.{host}.input", host_id=host, ttl=timedelta(milliseconds=1)
+        )
+        stop = a_row(1, exchange="manman", key=f"command.host.{host}.stop", host_id=host)
+        other = a_row(3, exchange="manman", key="command.host.77.start", host_id=HostId(77), ttl=timedelta(hours=1))
+        async with conn.transaction():
+            await outbox.insert(conn, [stop, late, other, a_row(4)])
+        await asyncio.sleep(0.01)
+        async with conn.transaction():
+            assert await events.move(conn, 10) == 1
+        waiting = await outbox.commands(conn, 10)
+        assert [w.row for w in waiting] == [stop, late, other]
+        assert waiting[0].ttl_left is None
+        assert waiting[1].ttl_left is not None and waiting[1].ttl_left < timedelta(0)
+        assert waiting[2].ttl_left is not None and timedelta(minutes=58) < waiting[2].ttl_left <= timedelta(hours=1)
+        assert [w.row for w in await outbox.commands(conn, 10, held_up=[host])] == [other]
+        await outbox.remove(conn, [waiting[0].id, waiting[1].id])
+        assert [w.row for w in await outbox.commands(conn, 10)] == [other]
+        left = await outbox.backlog(conn)
+        assert (left.commands, left.events) == (1, 0)
+
+
+async def test_the_commit_wakes_the_relay_and_the_move_wakes_readers(pool: Pool, database_url: str) -> None:
+    heard: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+    async with pool.acquire() as listener, pool.acquire() as conn:
+
+        def take(_: Any, __: int, channel: str, payload: str) -> None:
+            heard.put_nowait((channel, payload))
+
+        for channel in (outbox.CHANNEL, events.CHANNEL):
+            await listener.add_listener(channel, take)
+        async with conn.transaction():
+            await outbox.insert(conn, [a_row(1), a_row(2)])
+        async with asyncio.timeout(10):
+            assert await heard.get() == (outbox.CHANNEL, "")
+        async with conn.transaction():
+            await events.move(conn, 10)
+        async with asyncio.timeout(10):
+            assert await heard.get() == (events.CHANNEL, "2")
+        for channel in (outbox.CHANNEL, events.CHANNEL):
+            await listener.remove_listener(channel, take)
+
+
+async def test_old_events_go_and_the_oldest_that_is_left_is_told(pool: Pool) -> None:
+    async with pool.transaction() as conn:
+        await outbox.insert(conn, [a_row(n) for n in range(1, 5)])
+        await events.move(conn, 10)
+        await conn.execute("UPDATE events SET at = at - interval '8 days' WHERE position < 3")
+        assert await events.trim(conn, timedelta(days=7)) == 2
+        assert (await events.bounds(conn)).oldest == 3
+
+
+async def test_a_lease_has_one_holder_until_it_is_over(pool: Pool) -> None:
+    async with pool.acquire() as conn:
+        first = await leadership.take(conn, "relay", "a")
+        assert first is not None
+        assert await leadership.take(conn, "relay", "b") is None
+        assert await leadership.renew(conn, "relay", "a") == first
+        assert await leadership.holder_of(conn, "relay") == "a"
+        await conn.execute("UPDATE leases SET until = clock() - interval '1 second'")
+        assert not await leadership.is_mine(conn, "relay", "a")
+        assert await leadership.take(conn, "relay", "b") == first + 1
+        assert not await leadership.is_mine(conn, "relay", "a")
+        assert await leadership.is_mine(conn, "relay", "b")
+        await leadership.release(conn, "relay", "a")
+        assert await leadership.holder_of(conn, "relay") == "b"
+        await leadership.release(conn, "relay", "b")
+        assert await leadership.holder_of(conn, "relay") is None
+
+
+async def test_nobody_takes_a_lease_over_while_its_holders_transaction_goes_on(pool: Pool) -> None:
+    async with pool.acquire() as leader, pool.acquire() as other:
+        await leadership.take(leader, "sweep", "a", lasts=timedelta(milliseconds=300))
+        async with leader.transaction():
+            assert await leadership.is_mine(leader, "sweep", "a")
+            await asyncio.sleep(0.5)
+            taking = asyncio.create_task(leadership.take(other, "sweep", "b"))
+            await asyncio.sleep(0.2)
+            assert not taking.done()
+        assert await taking is not None
+
+
+async def test_of_many_that_want_to_lead_one_does(pool: Pool) -> None:
+    async def want(name: str) -> int | None:
+        async with pool.acquire() as conn:
+            return await leadership.take(conn, "relay", name)
+
+    taken = await asyncio.gather(*(want(f"r{n}") for n in range(20)))
+    assert len([term for term in taken if term is not None]) == 1
+
+
+async def test_live_replicas_are_told_in_a_stable_order(pool: Pool) -> None:
+    async with pool.acquire() as conn:
+        for name in ("b", "a", "c"):
+            await leadership.enter(conn, "processor", name, facts={"at": name})
+        await leadership.enter(conn, "api", "z")
+        await conn.execute("UPDATE leases SET until = clock() - interval '2 minutes' WHERE holder = 'c'")
+        found = await leadership.replicas(conn, "processor")
+        assert [(r.holder, r.facts) for r in found] == [("a", {"at": "a"}), ("b", {"at": "b"})]
+        assert await conn.fetchval("SELECT count(*) FROM leases WHERE holder = 'c'") == 0
+        await leadership.leave(conn, "processor", "a")
+        assert [r.holder for r in await leadership.replicas(conn, "processor")] == ["b"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Letter:
+    key: str = "status.session.running.1"
+    headers: dict[str, Any] = field(default_factory=dict)
+    body: bytes = b"{}"
+    reason: str = "malformed"
+    detail: str = "status: unknown word"
+    host_id: int | None = None
+    session_id: int | None = None
+    journal: str | None = None
+    sequence: int | None = None
+    event_id: str | None = None
+
+
+async def test_a_refused_message_is_kept_as_it_came(pool: Pool) -> None:
+    body = bytes(range(256))
+    letter = Letter(body=body, headers={"cloudEvents:id": "x\x00y", "n": 7, "b": b"\xff", "deep": {"a": [1, "\x00"]}})
+    async with pool.transaction() as conn:
+        ids = await dead_letters.insert(conn, [letter, Letter(host_id=3, sequence=9, journal="j", event_id="e")])
+        assert ids == sorted(ids) and len(ids) == 2
+        row = await dead_letters.get(conn, ids[0])
+        assert row is not None
+        assert row["body"] == body
+        assert row["headers"] == {"cloudEvents:id": "x�y", "n": 7, "b": "�", "deep": {"a": [1, "�"]}}
+        assert await dead_letters.count_open(conn) == 2
+
+
+async def test_a_replayed_letter_is_closed_or_told_anew(pool: Pool) -> None:
+    async with pool.transaction() as conn:
+        mended, still = await dead_letters.insert(conn, [Letter(), Letter()])
+        assert await dead_letters.replaying(conn, mended, "00000000-0000-7000-8000-000000000001")
+        await dead_letters.close(conn, {mended: None, still: "still unknown"})
+        assert await dead_letters.count_open(conn) == 1
+        row = await dead_letters.get(conn, still)
+        assert row is not None and (row["detail"], row["replayed_at"]) == ("still unknown", None)
+        assert not await dead_letters.replaying(conn, mended, "00000000-0000-7000-8000-000000000002")
+        assert await dead_letters.drop(conn, still)
+        assert not await dead_letters.drop(conn, still)
+
+
+async def test_attempts_are_counted_until_they_are_erased(pool: Pool) -> None:
+    async with pool.acquire() as conn:
+        assert [await attempts.note(conn, "m", "status.host.online", 1) for _ in range(3)] == [1, 2, 3]
+        assert await attempts.note(conn, "other", "k", None) == 1
+        await attempts.erase(conn, ["m"])
+        assert await attempts.note(conn, "m", "status.host.online", 1) == 1
