@@ -1,15 +1,15 @@
-"""Listens to ManMan's external events and logs each as a JSON line. Start from here: replace what `Log` does.
+"""Listens to ManMan's external events and logs each as a JSON line. Start from here: replace what `take` does.
 
 RABBITMQ_URL=amqp://user:password@host:5672/%2Fdev python subscriber.py
 """
 
 import asyncio
-import json
 import os
 import signal
 import sys
 from collections.abc import Mapping
-from datetime import UTC, datetime
+
+import structlog
 
 from manman.errors import ManManError
 from manman.subscriber import (
@@ -24,29 +24,25 @@ from manman.subscriber import (
     Subscriber,
 )
 
-
-def log(event: str, **facts: object) -> None:
-    """One JSON object a line on stdout: what a log collector expects."""
-    line = {"time": datetime.now(UTC).isoformat(), "event": event, **facts}
-    print(json.dumps(line, default=str), flush=True)
+log = structlog.get_logger()
 
 
 async def take(event: Event) -> None:
     """One event. Returning acknowledges it; an exception brings it back. It may come twice: `event.id` tells."""
     match event:
         case HostOnline(host=host):
-            log("host_online", id=event.id, host=host.host, silent_for=host.silent_for)
+            log.info("host_online", id=event.id, host=host.host, silent_for=host.silent_for)
         case HostOffline(host=host):
-            log("host_offline", id=event.id, host=host.host)
+            log.info("host_offline", id=event.id, host=host.host)
         case HostStale(host=host):
-            log("host_stale", id=event.id, host=host.host, last_seen=host.last_seen, mass=host.mass)
+            log.warning("host_stale", id=event.id, host=host.host, last_seen=host.last_seen, mass=host.mass)
         case SessionRunning(session=session):
             addresses = [end.join_url or f"{end.address}:{end.port}" for end in session.endpoints]
-            log("session_running", **about(event), addresses=addresses)
+            log.info("session_running", **about(event), addresses=addresses)
         case SessionStopped(session=session):
-            log("session_stopped", **about(event), reason=session.reason, exit_code=session.exit_code)
+            log.info("session_stopped", **about(event), reason=session.reason, exit_code=session.exit_code)
         case SessionCrashed(session=session):
-            log(
+            log.warning(
                 "session_crashed",
                 **about(event),
                 reason=session.reason,
@@ -57,7 +53,7 @@ async def take(event: Event) -> None:
             )
         case _:
             # New types appear with new versions; a subscriber bears what it does not know.
-            log("other_event", id=event.id, type=event.type)
+            log.info("other_event", id=event.id, type=event.type)
 
 
 def about(event: SessionEvent) -> dict[str, object]:
@@ -75,6 +71,14 @@ def about(event: SessionEvent) -> dict[str, object]:
 
 async def main(environment: Mapping[str, str]) -> int:
     """Runs until SIGTERM or SIGINT, then finishes the event in hand. Exit code 2: a setting is missing; 6: no broker."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", key="at"),
+            structlog.processors.JSONRenderer(default=str),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(20),
+    )
     url = environment.get("RABBITMQ_URL")
     if not url:
         print("RABBITMQ_URL is not set; it looks like amqp://user:password@host:5672/%2Fdev", file=sys.stderr)
@@ -85,13 +89,13 @@ async def main(environment: Mapping[str, str]) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     subscriber = Subscriber(url, queue, patterns, exchange=environment.get("EXTERNAL_EXCHANGE", "external"))
-    log("subscribing", queue=queue, patterns=patterns)
+    log.info("subscribing", queue=queue, patterns=patterns)
     try:
         await subscriber.run(take, stop)
     except ManManError as error:
         print(f"{error}" + (f" ({error.hint})" if error.hint else ""), file=sys.stderr)
         return 6
-    log("stopped", queue=queue)
+    log.info("stopped", queue=queue)
     return 0
 
 

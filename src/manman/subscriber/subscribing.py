@@ -19,7 +19,7 @@ log = get_logger(__name__)
 
 Handler = Callable[[Event], Awaitable[None]]
 MOST_ATTEMPTS = 5
-PREFETCH = 50
+PREFETCH = 1  # what is in hand when a process dies counts as an attempt: only that one event should
 FIRST_DELAY, LONGEST_DELAY = 0.2, 30.0
 
 
@@ -102,9 +102,6 @@ class Subscriber:
 
     async def _take(self, bus: Bus, delivery: Delivery, handler: Handler, stop: asyncio.Event) -> bool:
         """Whether the event is settled: taken or buried. False when `stop` came between two tries."""
-        if delivery.attempts >= MOST_ATTEMPTS:
-            await self._bury(bus, delivery, f"delivered {delivery.attempts} times and never acknowledged")
-            return True
         tries = 0
         while True:
             tries += 1

@@ -17,7 +17,7 @@ from manman.events.bus import Delivery
 class Event:
     """Anything that was announced. `id` is the same when it comes twice; `sequence` rises within its session or host.
 
-    `attempts` counts how often it was delivered before.
+    `attempts` counts how often it was delivered before and not acknowledged: whoever held it died, or lost its connection.
     """
 
     id: str | None

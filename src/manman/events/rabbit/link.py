@@ -190,6 +190,8 @@ def ours(error: BaseException) -> ManManError:
     match getattr(error, "reply_code", None):
         case 403:
             return NotAllowed(f"the broker refuses it: {text}")
+        case 406 if "user_id" in text:
+            return NotAllowed(f"the broker refuses it: {text}")
         case 404:
             return QueueMissing(f"the broker does not have it: {text}")
         case 405:
