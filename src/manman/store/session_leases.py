@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import asyncpg
-
 from manman.domain import ranges
 from manman.domain.ids import HostId, SessionId
 from manman.domain.ranges import Ranges
@@ -40,9 +38,9 @@ async def void(conn: Connection) -> None:
     await conn.execute(sql["void"])
 
 
-def to_multirange(numbers: Ranges) -> list[Any]:
-    """Inclusive ranges as the driver wants a multirange."""
-    return [asyncpg.Range(first, last + 1) for first, last in numbers]
+def to_multirange(numbers: Ranges) -> str:
+    """Inclusive ranges as PostgreSQL writes a multirange; the driver has no arrays of them."""
+    return "{" + ",".join(f"[{first},{last}]" for first, last in numbers) + "}"
 
 
 def of_multirange(found: Any) -> Ranges:

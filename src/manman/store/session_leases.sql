@@ -18,7 +18,7 @@ UPDATE session_leases SET ids = ids - int8multirange(int8range($2, $2, '[]')) WH
 RETURNING host;
 
 -- name: set
-UPDATE session_leases l SET ids = u.ids FROM unnest($1::bigint[], $2::int8multirange[]) AS u (host, ids) WHERE l.host = u.host;
+UPDATE session_leases l SET ids = u.ids FROM unnest($1::bigint[], $2::text[]::int8multirange[]) AS u (host, ids) WHERE l.host = u.host;
 
 -- name: void
 UPDATE session_leases SET ids = '{}';
