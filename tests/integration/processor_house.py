@@ -110,6 +110,11 @@ class House:
         async with self.pool.acquire() as conn:
             await conn.execute(query, *args)
 
+    def leads(self) -> bool:
+        """Whether this processor relays and sweeps."""
+        notes = self.processor.health.notes
+        return notes["relay"]() is None and notes["sweeps"]() is None
+
     async def until(self, said: str, truth: Callable[[], Awaitable[Any]]) -> Any:
         """Wait until it is true; fails with the sentence."""
         end = asyncio.get_running_loop().time() + PATIENCE
@@ -252,25 +257,25 @@ def settings_of(**changed: Any) -> ProcessorSettings:
 
 
 @contextlib.asynccontextmanager
-async def house(place: Place, database_url: str, **changed: Any) -> AsyncIterator[House]:
-    """A processor that runs until the end of the block, and must end in order."""
+async def house(place: Place, database_url: str, *, recorder: str = "recorder", **changed: Any) -> AsyncIterator[House]:
+    """A processor that runs until the end of the block, and must end in order. `recorder` is its own queue's name."""
     database = DatabaseSettings(database_url=database_url)
     broker = BrokerSettings(prefetch=changed.pop("prefetch", 500), batch_max=changed.pop("batch_max", 500))
-    async with place.bus(topology.exchanges()) as own, place.bus(topology.subscriber("recorder")) as outside:
+    async with place.bus(topology.exchanges()) as own, place.bus(topology.subscriber(recorder)) as outside:
         pool = await pools.connect(database)
         made = Processor(settings_of(**changed), database, own, broker)
         running = House(pool, outside, made)
         stop = asyncio.Event()
         async with asyncio.TaskGroup() as group:
             served = group.create_task(made.run(stop))
-            recorder = group.create_task(_record(running))
+            recording = group.create_task(_record(running, recorder))
             try:
                 await asyncio.wait_for(_started(own, broker), PATIENCE)
                 yield running
             finally:
                 stop.set()
                 await asyncio.wait_for(served, PATIENCE)
-                recorder.cancel()
+                recording.cancel()
                 await pool.close()
 
 
@@ -282,9 +287,9 @@ async def _started(bus: Bus, broker: BrokerSettings) -> None:
         await asyncio.sleep(0.02)
 
 
-async def _record(running: House) -> None:
+async def _record(running: House, queue: str) -> None:
     """Everything on `external`, and what the hosts are told."""
-    async with running.bus.consume("recorder", 500) as consumer, asyncio.TaskGroup() as group:
+    async with running.bus.consume(queue, 500) as consumer, asyncio.TaskGroup() as group:
         listened: set[int] = set()
         group.create_task(_listen(running, listened, group))
         while True:

@@ -1,0 +1,306 @@
+"""Bad input, repetition, culprits and outages: nothing is lost, nothing counts twice, nobody waits for somebody else's mistake."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import pytest
+from contract.places import Place
+from integration.processor_house import House, house
+
+from manman.events import topics, topology
+from manman.events.bus import Outgoing
+from manman.processor import fold_sessions
+
+
+@pytest.fixture(params=["rabbitmq", "postgresql"])
+def place(request: pytest.FixtureRequest, database_url: str) -> Place:
+    kind = str(request.param)
+    return Place(kind, request.getfixturevalue("rabbitmq_url") if kind == "rabbitmq" else database_url)
+
+
+@pytest.fixture
+async def home(place: Place, database_url: str) -> AsyncIterator[House]:
+    async with house(place, database_url) as running:
+        yield running
+
+
+async def test_plain_flat_bodies_without_a_header_are_understood(home: House) -> None:
+    agent = await home.host(queue=False)
+    session = await home.session(await home.deployment(agent))
+    await home.plain("status.host.online", msgspec.json.encode({"server_id": agent.id}))
+    await home.plain("status.session.starting", msgspec.json.encode({"session_id": session}))
+    await home.plain("status.session.running", b'{"session_id": %d, "status": "running"}' % session)
+    await home.plain("health.heartbeat", b'{"host_id": %d, "sessions": {"total": 1}}' % agent.id)
+    await home.until_event("manman.host.online", host_id=agent.id)
+    await home.until_event("manman.session.running", session_id=session)
+    await home.plain("status.session.crashed", b'{"session_id": %d, "exit_code": 1}' % session)
+    await home.until_status(session, "crashed")
+    assert await home.value("SELECT count(*) FROM dead_letters") == 0
+
+
+@pytest.mark.parametrize(
+    ("key", "body", "named"),
+    [
+        ("status.session.running", b"{", "body"),
+        ("status.session.running", b"{}", "session_id"),
+        ("status.session.running", b'{"session_id": "seven"}', "session_id"),
+        ("status.session.running", b'{"session_id": 1, "status": "stopped"}', "status"),
+        ("status.session.paused", b'{"session_id": 1}', "key"),
+        ("status.host.online.3", b'{"host_id": 4}', "host_id"),
+        ("status.session.crashed", b'{"session_id": 1, "detail": "\\u0000"}', "detail"),
+    ],
+)
+async def test_a_malformed_message_is_a_dead_letter_that_names_the_field_and_the_next_is_applied(
+    rabbitmq_url: str, database_url: str, key: str, body: bytes, named: str
+) -> None:
+    async with house(Place("rabbitmq", rabbitmq_url), database_url) as home:
+        agent = await home.host()
+        session = await home.session(await home.deployment(agent))
+        await home.plain(key, body)
+        await agent.say("session", "starting", session_id=session)
+        await home.until_status(session, "starting")
+        [(reason, detail, kept)] = await home.until_dead(1)
+        assert (reason, kept) == ("malformed", key)
+        assert named in detail
+        assert await home.value("SELECT body FROM dead_letters") == body
+
+
+async def test_a_duplicate_has_no_effect_and_a_late_message_fills_its_hole(home: House) -> None:
+    agent = await home.host()
+    session = await home.session(await home.deployment(agent))
+    first = agent.message("session", "starting", {"session_id": session})
+    second = agent.message("session", "running", {"session_id": session})
+    third = agent.message("session", "crashed", {"session_id": session, "exit_code": 1})
+    await home.publish(first, second, first, second, first)
+    await home.until_status(session, "running")
+    await home.publish(third, second, third, first)
+    await home.until_status(session, "crashed")
+    assert await home.history(session) == ["pending", "starting", "running", "crashed"]
+    late = agent.message("deployment", "seen", {"deployment_id": 1, "desired_version": 1}, sequence=5)
+    await home.publish(late)
+    await home.until_settled(agent, 5)
+    assert await home.value("SELECT seen::text FROM host_journals") == "{[1,4),[5,6)}"
+    await home.publish(replace(late, headers=dict(late.headers) | {"cloudEvents:sequence": "4"}))
+    await home.until_settled(agent, 4)
+    assert await home.value("SELECT seen::text FROM host_journals") == "{[1,6)}"
+    assert await home.value("SELECT count(*) FROM dead_letters") == 0
+
+
+async def test_a_hole_without_progress_asks_for_a_report_which_closes_it(home: House) -> None:
+    agent = await home.host()
+    deployment = await home.deployment(agent)
+    session = await home.session(deployment)
+    await agent.heartbeat()
+    agent.message("session", "starting", {"session_id": session})  # never sent
+    await agent.say("deployment", "seen", deployment_id=deployment, desired_version=1)
+    asked = await home.until_command(agent.id, "report")
+
+    async def beat_until_asked() -> bool:
+        await agent.heartbeat(journal_id=agent.journal, sequence=agent.sequence)
+        return len([1 for verb, _ in home.commands[agent.id] if verb == "report"]) >= 2
+
+    await home.until("a report asked for because of the hole", beat_until_asked)
+    said = {"session_id": session, "deployment_id": deployment, "status": "running", "run": 1}
+    await agent.say("host", "report", command_id=asked["command_id"], sessions=[said])
+    await home.until_status(session, "running")
+    assert await home.history(session) == ["pending", "starting", "running"]
+    assert await home.value("SELECT seen::text FROM host_journals") == "{[1,4)}"
+
+
+async def test_a_skipped_state_is_a_dead_letter_and_a_foreign_one_too(home: House) -> None:
+    mine, other = await home.host(), await home.host()
+    session = await home.session(await home.deployment(mine))
+    await mine.say("session", "stopping", session_id=session)
+    await other.say("session", "starting", session_id=session)
+    rows = await home.until_dead(2)
+    assert {row[0] for row in rows} == {"skipped_state", "foreign"}
+    assert any("pending" in row[1] and "stopping" in row[1] for row in rows)
+    await home.until_command(mine.id, "report")
+    assert await home.status(session) == "pending"
+
+
+async def test_a_session_begun_under_an_id_that_is_not_leased_is_ended_and_leased_anew(home: House) -> None:
+    agent = await home.host()
+    deployment = await home.deployment(agent)
+    await agent.say(
+        "session",
+        "pending",
+        session_id=5000,
+        deployment_id=deployment,
+        run=1,
+        cause="restart_policy",
+        desired_version=0,
+    )
+    [(reason, _, _)] = await home.until_dead(1)
+    assert reason == "id_not_leased"
+    assert (await home.until_command(agent.id, "end"))["session_id"] == 5000
+    await home.until_command(agent.id, "lease")
+
+
+async def test_a_refused_start_ends_superseded(home: House) -> None:
+    agent = await home.host()
+    deployment = await home.deployment(agent)
+    session = await home.session(deployment)
+    await agent.say(
+        "command", "refused", command_id="c", reason="superseded", session_id=session, deployment_id=deployment,
+        desired_version=1,
+    )  # fmt: skip
+    await home.until_status(session, "stopped")
+    assert await home.history(session) == ["pending", "stopping", "stopped"]
+    assert await home.value("SELECT reason FROM sessions WHERE id = $1", session) == "superseded"
+
+
+async def test_a_poison_message_waits_alone_and_its_neighbours_arrive_in_order(
+    home: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sick, sound = await home.host(), await home.host()
+    poisoned = await home.session(await home.deployment(sick))
+    healthy = await home.session(await home.deployment(sound))
+    really = fold_sessions.said
+
+    def poison(world: Any, message: Any, body: Any) -> Any:
+        if body.detail == "poison":
+            raise ZeroDivisionError("a bug of ours")
+        return really(world, message, body)
+
+    monkeypatch.setattr(fold_sessions, "said", poison)
+    await home.publish(
+        sound.message("session", "starting", {"session_id": healthy}),
+        sick.message("session", "starting", {"session_id": poisoned}),
+        sick.message("session", "running", {"session_id": poisoned, "detail": "poison"}),
+        sound.message("session", "running", {"session_id": healthy}),
+        sick.message("session", "crashed", {"session_id": poisoned, "exit_code": 2}),
+    )
+    await home.until_status(healthy, "running")
+    [(reason, detail, _)] = await home.until_dead(1)
+    assert reason == "bug"
+    assert "ZeroDivisionError" in detail
+    await home.until_status(poisoned, "crashed")
+    assert await home.history(poisoned) == ["pending", "starting", "crashed"]
+    await home.until_settled(sick)
+
+
+async def test_a_dead_letter_is_applied_by_its_replay_and_closed(home: House) -> None:
+    agent = await home.host()
+    deployment = await home.deployment(agent)
+    await agent.say("session", "starting", session_id=77)
+    await home.until_dead(1)
+    await home.execute(
+        "INSERT INTO sessions (id, host, deployment, run, created_at, at, config, config_revision, history_number)"
+        " SELECT 77, host, id, 1, clock(), clock(), config, config_revision, 1 FROM deployments WHERE id = $1",
+        deployment,
+    )
+    await home.execute(
+        "INSERT INTO session_history (session, number, to_status, at, recorded_at, cause)"
+        " VALUES (77, 1, 'pending', clock(), clock(), 'user')"
+    )
+    [(number, key, body)] = await home.rows("SELECT id, key, body FROM dead_letters")
+    await home.execute(
+        "INSERT INTO outbox (event_id, type, exchange, key, body, headers, host, created_at)"
+        " VALUES (gen_random_uuid(), 'manman.replay', 'manman', $1, $2, $3, $4, clock())",
+        key,
+        msgspec.json.decode(body),
+        {"dead-letter": str(number), "host": str(agent.id)},
+        agent.id,
+    )
+    await home.until_status(77, "starting")
+    assert await home.value("SELECT replayed_at IS NOT NULL FROM dead_letters")
+
+
+async def test_two_replicas_apply_each_message_once(place: Place, database_url: str) -> None:
+    async with house(place, database_url) as home, house(place, database_url, recorder="second") as other:
+        agent = await home.host()
+        sessions = [await home.session(await home.deployment(agent)) for _ in range(10)]
+        for session in sessions:
+            await agent.session(session, "starting", "running")
+            await agent.session(session, "crashed", exit_code=1)
+        for session in sessions:
+            await home.until_status(session, "crashed")
+            assert await home.history(session) == ["pending", "starting", "running", "crashed"]
+        assert sorted([bool(home.leads()), bool(other.leads())]) == [False, True]
+        assert await home.value("SELECT count(*) FROM events WHERE type = 'manman.session.crashed'") == 10
+
+
+async def test_a_replica_that_applied_but_never_acked_changes_nothing_when_it_wakes(home: House) -> None:
+    agent = await home.host()
+    session = await home.session(await home.deployment(agent))
+    messages = [agent.message("session", word, {"session_id": session}) for word in ("starting", "running")]
+    await home.publish(*messages)
+    await home.until_status(session, "running")
+    await home.publish(*[replace(m, headers=dict(m.headers)) for m in messages])
+    await agent.say("session", "crashed", session_id=session, exit_code=9)
+    await home.until_status(session, "crashed")
+    assert await home.history(session) == ["pending", "starting", "running", "crashed"]
+
+
+async def test_a_missing_command_queue_of_one_host_holds_up_nobody_else(home: House) -> None:
+    lonely, other = await home.host(queue=False), await home.host()
+    deployments = [await home.deployment(agent) for agent in (lonely, other)]
+    for agent in (lonely, other):
+        await agent.heartbeat()
+    for deployment in deployments:
+        await home.execute("UPDATE deployments SET desired_version = 1, sent_at = NULL WHERE id = $1", deployment)
+
+    async def beaten_and_told() -> bool:
+        await lonely.heartbeat()
+        await other.heartbeat()
+        return any(verb == "wish" for verb, _ in home.commands.get(other.id, []))
+
+    await home.until("the wish of the other host", beaten_and_told)
+    await home.bus.declare(topology.host(lonely.id))
+
+    async def told_at_last() -> bool:
+        await lonely.heartbeat()
+        return any(verb == "wish" for verb, _ in home.commands.get(lonely.id, []))
+
+    await home.until("the wish of the lonely host", told_at_last)
+
+
+async def test_a_start_that_comes_to_nothing_is_ended_and_its_wish_taken_back(place: Place, database_url: str) -> None:
+    async with house(place, database_url, stale_host_threshold_seconds=1) as home:
+        agent = await home.host()
+        deployment = await home.deployment(agent)
+        await agent.heartbeat()
+        await agent.say("host", "report")
+        await home.execute("UPDATE deployments SET last_run = 0")
+        session = await home.session(deployment, deadline=timedelta(seconds=1))
+
+        async def ended() -> bool:
+            await agent.heartbeat(journal_id=agent.journal, sequence=agent.sequence)
+            await asyncio.sleep(0.2)
+            return await home.status(session) == "crashed"
+
+        await home.until("start_timeout", ended)
+        assert await home.value("SELECT reason FROM sessions WHERE id = $1", session) == "start_timeout"
+        assert await home.rows("SELECT desired, desired_version FROM deployments") == [("stopped", 2)]
+        await home.until_command(agent.id, "wish", desired="stopped", desired_version=2)
+
+
+async def test_live_sessions_that_differ_from_the_rows_are_a_stray_or_crashed_by_the_report(home: House) -> None:
+    agent = await home.host()
+    session = await home.session(await home.deployment(agent))
+    await agent.session(session, "starting", "running")
+    await home.until_status(session, "running")
+    stranger = {"session_id": 4711, "deployment_id": 999, "status": "running", "run": 3}
+    await agent.say("host", "report", sessions=[stranger])
+    await home.until_status(session, "crashed")
+    assert await home.value("SELECT reason FROM sessions WHERE id = $1", session) == "unknown"
+    assert await home.rows("SELECT host, session, deployment FROM strays") == [(agent.id, 4711, 999)]
+
+
+async def test_nothing_else_reaches_external(home: House) -> None:
+    agent = await home.host()
+    deployment = await home.deployment(agent)
+    await agent.say("deployment", "ready", deployment_id=deployment, deployment_version=1)
+    await agent.say("host", "online")
+    await home.until_event("manman.host.online", host_id=agent.id)
+    assert {e["type"] for e in home.events} == {"manman.host.online"}
+    foreign = Outgoing(exchange=topics.INTERNAL, key="health.nonsense", body=b"{}")
+    await home.publish(foreign)
+    assert await home.value(
+        "SELECT count(*) FROM events WHERE position <= (SELECT value FROM counters WHERE name = 'events')"
+    )
