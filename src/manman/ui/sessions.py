@@ -102,7 +102,8 @@ def evidence(run: types.Session) -> str:
     elif run.ended_at:
         said.append("It never came up.")
     if run.detail:
-        said.append(run.detail if run.detail.endswith(".") else f"{run.detail}.")
+        detail = run.detail[0].upper() + run.detail[1:]
+        said.append(detail if detail.endswith(".") else f"{detail}.")
     return " ".join(said)
 
 
