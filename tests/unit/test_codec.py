@@ -7,8 +7,8 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from manman.domain.ids import DeploymentId, HostId, SessionId
 
+from manman.domain.ids import DeploymentId, HostId, SessionId
 from manman.errors import Malformed
 from manman.events import codec, contracts, envelope, topics
 from manman.events.codec import Message, decode, encode

@@ -3,8 +3,8 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from manman.domain.ids import HostId, SessionId
 
+from manman.domain.ids import HostId, SessionId
 from manman.errors import Malformed
 from manman.events import topics
 from manman.events.topics import matches

@@ -202,13 +202,22 @@ class PostgresBus:
             try:
                 await self._one_life()
             except ManManError as error:
-                if str(error) != str(self._trouble):
-                    log.warning("bus_unavailable", error=str(error))
-                self._trouble = error
-                self._changed.set()
+                self._tell(error)
+            except asyncpg.UndefinedTableError as error:
+                self._tell(Unavailable(f"the database has no tables for the bus: {error}", hint="manman migrate up"))
+            except Exception as error:
+                # A bug of ours must not end reconnecting for ever.
+                log.exception("bus_connection_failed")
+                self._tell(Unavailable(f"connecting failed: {type(error).__name__}: {error}"))
             failures = 1 if loop.time() - began > LONGEST_DELAY * 2 else failures + 1
             longest = min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(failures, 10))
             await asyncio.sleep(longest * (0.5 + int.from_bytes(self._chance(4), "big") / 2**33))
+
+    def _tell(self, error: ManManError) -> None:
+        if str(error) != str(self._trouble):
+            log.warning("bus_unavailable", error=str(error))
+        self._trouble = error
+        self._changed.set()
 
     async def _one_life(self) -> None:
         """One connection from its opening to its end; raises why it ended."""

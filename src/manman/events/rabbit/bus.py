@@ -169,6 +169,10 @@ class RabbitBus:
                 await self._one_life()
             except ManManError as error:
                 self._tell(error)
+            except Exception as error:
+                # A bug of ours must not end reconnecting for ever.
+                log.exception("broker_connection_failed")
+                self._tell(Unavailable(f"connecting failed: {type(error).__name__}: {error}"))
             failures = 1 if loop.time() - began > LONGEST_DELAY * 2 else failures + 1
             await asyncio.sleep(self._delay(failures))
 

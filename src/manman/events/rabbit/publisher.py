@@ -121,8 +121,11 @@ class Publisher:
         waiting.outcomes[n] = Outcome.UNROUTABLE
 
     def _fail(self, error: BaseException) -> None:
-        waiting = {id(batch): batch for batch, _ in self._open.values()}
+        waiting = {id(batch): batch for batch, _ in self._open.values() if not batch.done.done()}
         self._open.clear()
+        why = link.ours(error)
+        if len(waiting) > 1 and not isinstance(why, Unavailable):
+            # The broker does not say whose message it refused.
+            why = Unavailable(f"the broker closed the channel that several publish on: {why}")
         for batch in waiting.values():
-            if not batch.done.done():
-                batch.done.set_exception(link.ours(error))
+            batch.done.set_exception(why)
