@@ -6,7 +6,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -70,7 +70,10 @@ class Control:
 
     # ---- the agent's process ----
 
-    def start_agent(self, *, state: Path | None = None, url: str | None = None, **more: Any) -> subprocess.Popen[bytes]:
+    def start_agent(
+        self, *, state: Path | None = None, url: str | None = None, within: Sequence[str] = (), **more: Any
+    ) -> subprocess.Popen[bytes]:
+        """The agent as a process of its own; `within` is a command that runs it, such as one in other namespaces."""
         told = {
             "kind": self._on.kind,
             "url": url or self._on.url,
@@ -80,7 +83,7 @@ class Control:
         }
         with self._logs.open("ab") as log:
             agent = subprocess.Popen(
-                [sys.executable, "-m", "integration.host_program", json.dumps(told | more)],
+                [*within, sys.executable, "-m", "integration.host_program", json.dumps(told | more)],
                 cwd=TESTS,
                 stdout=log,
                 stderr=log,

@@ -178,3 +178,27 @@ async def test_a_second_agent_on_one_state_folder_is_refused(rabbitmq_url: str, 
         second = it.start_agent()
         assert second.wait(30) != 0
         assert "another agent runs in" in it.log()
+
+
+async def test_on_a_small_disk_a_start_is_refused_with_how_much_is_missing(rabbitmq_url: str, roomy: Path) -> None:
+    async with control(rabbitmq_url, roomy) as it:
+        it.put(demo(5))
+        disk = roomy / "disk"
+        disk.mkdir()
+        mounted = f'mount -t tmpfs -o size=100m,mode=711 tmpfs {disk} && exec "$@"'
+        it.start_agent(state=disk / "host", within=["unshare", "-m", "sh", "-c", mounted, "sh"])
+        await it.start(5, 100, run=1, version=1)
+        crashed = await it.session(100, "crashed")
+        assert crashed.reason == "disk_full" and "1024 MiB are needed" in crashed.detail
+
+
+async def test_a_state_folder_on_a_full_disk_is_one_clear_line(rabbitmq_url: str, roomy: Path) -> None:
+    async with control(rabbitmq_url, roomy) as it:
+        disk = roomy / "disk"
+        disk.mkdir()
+        fill = (
+            f"mount -t tmpfs -o size=1m,mode=711 tmpfs {disk} && {{ cat /dev/zero > {disk}/zero 2>/dev/null; true; }}"
+        )
+        agent = it.start_agent(state=disk / "host", within=["unshare", "-m", "sh", "-c", f'{fill} && exec "$@"', "sh"])
+        assert agent.wait(30) != 0
+        assert "is full; make room there" in it.log().splitlines()[-1]

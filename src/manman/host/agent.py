@@ -77,15 +77,22 @@ class Agent:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Runs until `stop`; then says goodbye and leaves the games running. Raises `BadSetting` for a state folder that
-        is in use or cannot be; the broker or API away is no error."""
+        is in use or cannot be, `DiskFull` where nothing can be written; the broker or API away is no error."""
         places.prepare_state(self._state)
         with _Lock(self._state / "agent.lock"):
             ballast = Ballast(self._state / "ballast")
-            journal = Journal(self._state / "journal.db", self.host_id, chance=self._chance, room=ballast.give_up)
+            journal = self._open_journal(ballast)
             try:
                 await self._run(stop, journal, ballast)
             finally:
                 journal.close()
+
+    def _open_journal(self, ballast: Ballast) -> Journal:
+        path = self._state / "journal.db"
+        try:
+            return Journal(path, self.host_id, chance=self._chance, room=ballast.give_up)
+        except DiskFull:  # the ballast went; that was 64 MiB
+            return Journal(path, self.host_id, chance=self._chance)
 
     async def _run(self, stop: asyncio.Event, journal: Journal, ballast: Ballast) -> None:
         sender = Sender(journal, self._bus)

@@ -19,6 +19,7 @@ from manman import demo
 from manman.domain.ids import DeploymentId, SessionId
 from manman.errors import BadSetting
 from manman.host import files, installs
+from manman.host.journal import DiskFull
 from manman.host.launches import folder_of, seconds
 from manman.host.runtimes import NotLaunched, Work
 from manman.v1.types import Launch, LaunchPort
@@ -51,15 +52,13 @@ def _is_known(number: int) -> bool:
 
 def prepare_state(state: Path) -> None:
     """Makes the agent's folders. As root, games run as users of their own, who must be able to enter; raises
-    `BadSetting` where they cannot."""
-    state.mkdir(parents=True, exist_ok=True, mode=0o711)
-    for name, mode in (("deployments", 0o711), ("sessions", 0o700), ("cache", 0o700), ("bin", 0o755)):
-        (state / name).mkdir(exist_ok=True)
-        (state / name).chmod(mode)
-    program = state / "bin" / DEMO
-    command = [sys.executable, "-I", "-S", "-B", str(Path(demo.__file__).parent)]
-    files.private(program, f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n'.encode())
-    program.chmod(0o755)
+    `BadSetting` where they cannot, `DiskFull` where nothing can be made."""
+    try:
+        _make_folders(state)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise DiskFull(f"the disk with {state} is full; make room there, games run on meanwhile") from error
     if os.geteuid() == 0:
         state.chmod(0o711)
         closed = files.closed_to_others(state)
@@ -70,11 +69,25 @@ def prepare_state(state: Path) -> None:
             )
 
 
+def _make_folders(state: Path) -> None:
+    state.mkdir(parents=True, exist_ok=True, mode=0o711)
+    for name, mode in (("deployments", 0o711), ("sessions", 0o700), ("cache", 0o700), ("bin", 0o755)):
+        (state / name).mkdir(exist_ok=True)
+        (state / name).chmod(mode)
+    program = state / "bin" / DEMO
+    command = [sys.executable, "-I", "-S", "-B", str(Path(demo.__file__).parent)]
+    content = f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n'.encode()
+    if not program.exists() or program.read_bytes() != content:
+        files.private(program, content)
+        program.chmod(0o755)
+
+
 def may_stay_root(launch: Launch) -> bool:
     """The demo game alone may run as root, and does where its user could not read this Python."""
     if not launch.argv or launch.argv[0] != DEMO:
         return False
-    return any(files.closed_to_others(Path(path)) is not None for path in (sys.executable, sys.prefix, demo.__file__))
+    needed = {Path(path).parent for path in (sys.executable, os.path.realpath(sys.executable), demo.__file__)}
+    return any(files.closed_to_others(folder) is not None for folder in needed)
 
 
 def prepare(
