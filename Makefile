@@ -22,7 +22,7 @@ up: .venv/.run ; @exec $(PY) -m manman up
 test: .venv/.dev ; @exec $(PY) -m manman test
 test-unit: .venv/.dev ; @exec $(PY) -m manman test unit
 bench: .venv/.dev ; @exec $(PY) -m bench
-reference: .venv/.dev ; @exec $(PY) tools/reference.py
+reference: .venv/.dev ; @$(PY) tools/reference.py && exec $(PY) tools/asyncapi.py
 check: .venv/.dev
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
