@@ -34,14 +34,17 @@ SELECT d.id, d.host, d.name, d.status, d.desired, d.desired_version, d.fresh_ver
        d.history_number, d.version, d.config, d.config_revision, d.seen_deployment_version, d.last_session, d.gave_up,
        d.gave_up_version, d.progress, d.detail, d.suspended
   FROM deployments d
- WHERE d.id = ANY($1::bigint[]) OR d.id IN (SELECT s.deployment FROM sessions s WHERE s.id = ANY($2::bigint[]))
+ WHERE d.id = ANY(ARRAY(SELECT unnest($1::bigint[]) UNION SELECT s.deployment FROM sessions s WHERE s.id = ANY($2::bigint[])))
  ORDER BY d.id FOR UPDATE
 
 -- name: lock_sessions
 SELECT s.* FROM sessions s
- WHERE s.id = ANY($1::bigint[])
-    OR (s.status IN ('pending', 'starting', 'running', 'stopping')
-        AND (s.deployment = ANY($2::bigint[]) OR s.host = ANY($3::bigint[])))
+ WHERE s.id = ANY(ARRAY(
+           SELECT unnest($1::bigint[])
+            UNION SELECT l.id FROM sessions l
+                   WHERE l.deployment = ANY($2::bigint[]) AND l.status IN ('pending', 'starting', 'running', 'stopping')
+            UNION SELECT l.id FROM sessions l
+                   WHERE l.host = ANY($3::bigint[]) AND l.status IN ('pending', 'starting', 'running', 'stopping')))
  ORDER BY s.id FOR UPDATE
 
 -- name: now

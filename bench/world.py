@@ -1,0 +1,125 @@
+"""The stream that is measured: full session lifecycles of simulated hosts, and the rows that they need."""
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
+
+from manman.domain.ids import DeploymentId, HostId, SessionId
+from manman.events import contracts, envelope, topics
+from manman.events.bus import Outgoing
+from manman.events.codec import encode_body
+
+LIFECYCLE = ("pending", "starting", "running", "stopping", "stopped")
+PUBLIC_PER_SESSION = 2  # running and stopped go to other domains
+IDS_PER_HOST = 10_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """`hosts` x `deployments` (in all) x `rounds`: each deployment runs that many sessions, one after the other."""
+
+    hosts: int = 10
+    deployments: int = 1000
+    rounds: int = 20
+
+    @property
+    def sessions(self) -> int:
+        """Sessions in all."""
+        return self.deployments * self.rounds
+
+    @property
+    def events(self) -> int:
+        """Messages in all."""
+        return self.sessions * len(LIFECYCLE)
+
+    @property
+    def announced(self) -> int:
+        """Messages that `external` gets."""
+        return self.sessions * PUBLIC_PER_SESSION
+
+
+async def prepare(database_url: str, world: World) -> None:
+    """Rows of hosts that are online, of deployments on them, and leases that are wide enough."""
+    conn = await asyncpg.connect(database_url)
+    try:
+        async with conn.transaction():
+            await conn.execute(
+                """INSERT INTO games (name, created_at, updated_at) VALUES ('bench', clock(), clock());
+                   INSERT INTO game_configs (game, name, created_at, updated_at) VALUES (1, 'one', clock(), clock());
+                   INSERT INTO config_revisions (config, revision, spec, created_at) VALUES (1, 1, '{}', clock())"""
+            )
+            await conn.execute(
+                """INSERT INTO hosts (name, created_at, updated_at)
+                   SELECT 'host-' || n, clock(), clock() FROM generate_series(1, $1::int) n""",
+                world.hosts,
+            )
+            await conn.execute(
+                """INSERT INTO host_heartbeats (host, online, boot, beat, last_seen)
+                   SELECT id, true, 1, 1, clock() + interval '1 day' FROM hosts
+                   ON CONFLICT (host) DO UPDATE SET online = true, boot = 1, beat = 1, last_seen = excluded.last_seen"""
+            )
+            await conn.execute(
+                """INSERT INTO session_leases (host, ids)
+                   SELECT id, int8multirange(int8range(id * $1::bigint, id * $1::bigint + $1::bigint)) FROM hosts
+                   ON CONFLICT (host) DO UPDATE SET ids = excluded.ids""",
+                IDS_PER_HOST,
+            )
+            await conn.execute(
+                """INSERT INTO deployments (name, host, config, config_revision, status, desired, created_at, updated_at)
+                   SELECT 'deployment-' || n, 1 + n % $1::int, 1, 1, 'ready', 'running', clock(), clock()
+                     FROM generate_series(0, $2::int - 1) n""",
+                world.hosts,
+                world.deployments,
+            )
+        await conn.execute("ANALYZE")
+    finally:
+        await conn.close()
+
+
+def stream(world: World) -> Iterator[Outgoing]:
+    """Every message, numbered in its host's journal: a round starts and ends one session of each deployment."""
+    at = datetime.now(UTC)
+    sequences = dict.fromkeys(range(1, world.hosts + 1), 0)
+    for turn in range(world.rounds):
+        for word in LIFECYCLE:
+            for n in range(world.deployments):
+                host = 1 + n % world.hosts
+                sequences[host] += 1
+                yield message(host, n + 1, session_id(world, host, n, turn), word, turn + 1, sequences[host], at)
+
+
+def session_id(world: World, host: int, n: int, turn: int) -> int:
+    """A number of the host's lease, another one for each run."""
+    return host * IDS_PER_HOST + turn * world.deployments + n
+
+
+def message(host: int, deployment: int, session: int, word: str, run: int, sequence: int, at: datetime) -> Outgoing:
+    """One status as an agent says it, with its envelope."""
+    first = word == "pending"
+    body = contracts.SessionStatus(
+        session_id=SessionId(session),
+        deployment_id=DeploymentId(deployment),
+        host_id=HostId(host),
+        status=word,  # type: ignore[arg-type]
+        run=run if first else None,
+        cause="restart_policy" if first else None,
+        exit_code=0 if word == "stopped" else None,
+        reason="exited" if word == "stopped" else None,
+    )
+    event = envelope.attributes(
+        id=str(uuid.uuid4()),
+        source=envelope.journal_source(HostId(host), "bench"),
+        type=f"manman.status.session.{word}",
+        time=at + timedelta(microseconds=sequence),
+        sequence=sequence,
+    )
+    return Outgoing(
+        exchange=topics.INTERNAL,
+        key=f"status.session.{word}.{host}",
+        body=encode_body(body),
+        headers=envelope.to_headers(event) | {envelope.HOST: str(host)},
+        message_id=event.id,
+    )
