@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
+from manman.ui.visitor import form_token
 from manman.v1 import types
 
 LINES = (
@@ -97,6 +98,18 @@ def test_another_port_of_the_same_machine_is_foreign_too(chromium: Browser, wher
     expect(page.locator("#done")).to_have_text("sent", timeout=30_000)
     assert where.sample.told == []
     other.stop()
+    context.close()
+
+
+@pytest.mark.parametrize("path", ["/deployments/1/stop", "/sessions/215/input", "/hosts/1/drain", "/logout"])
+def test_a_form_without_this_logins_token_is_refused(chromium: Browser, where: Site, path: str) -> None:
+    context = logged_in(chromium, where)
+    for token in ("", "guess", form_token("mml_other")):
+        answer = context.request.post(where.url + path, form={"form_token": token, "line": "stop"})
+        assert answer.status == 403 and "origin_refused" in answer.text()
+    answer = context.request.post(where.url + path, data="form_token=x", headers={"content-type": "text/plain"})
+    assert answer.status == 415
+    assert where.sample.told == []
     context.close()
 
 

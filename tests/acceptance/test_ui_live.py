@@ -237,3 +237,53 @@ def test_pages_and_power_work_without_a_script(chromium: Browser, where: Site) -
     assert page.url == f"{where.url}/deployments/6"
     assert where.sample.told == [("start", {"deployment_id": 6})]
     context.close()
+
+
+def test_who_may_only_look_sees_no_button_that_would_be_refused(chromium: Browser, where: Site) -> None:
+    where.sample.permissions[:] = ["deployments.view"]
+    context = logged_in(chromium, where)
+    page = where.visit(context, "/deployments/1")
+    assert page.locator(".title .buttons").count() == 0
+    assert page.locator("[data-console]").count() == 0
+    expect(page.get_by_text("The console needs logs.view on Odin.")).to_be_visible()
+    assert page.locator(".nav a").all_inner_texts() == ["Overview", "Deployments\n7", "Sessions", "Events"]
+    page.goto(where.url + "/")
+    assert page.locator("#rows-hosts").count() == 0
+    assert page.get_by_role("button", name=re.compile("^Start")).count() == 0
+    context.close()
+
+
+def test_a_deaf_control_plane_is_said_on_every_page_and_refused_messages_with_their_command(
+    chromium: Browser, where: Site
+) -> None:
+    where.sample.deaf_since = NOW
+    where.sample.dead_letters = 3
+    context = logged_in(chromium, where)
+    for path in ("/", "/deployments", "/sessions/214", "/hosts/1", "/events"):
+        page = where.visit(context, path)
+        expect(page.locator(".notice", has_text="Deaf since 03:19:42.")).to_be_visible()
+    page.goto(where.url + "/")
+    expect(page.locator("#need-dead-letters")).to_contain_text("3 messages were refused")
+    expect(page.locator("#need-dead-letters .cli")).to_contain_text("manman events dead list")
+    context.close()
+
+
+def test_when_the_api_is_away_the_page_says_so_and_offers_to_try_again(chromium: Browser, where: Site) -> None:
+    context = logged_in(chromium, where)
+    assert where.api is not None
+    where.api.stop()
+    page = where.visit(context, "/deployments/1")
+    expect(page.get_by_role("heading", level=1)).to_have_text("The control plane does not answer")
+    expect(page.locator("code").first).to_have_text("unavailable")
+    expect(page.get_by_role("link", name="Try again")).to_have_attribute("href", "/deployments/1")
+    context.close()
+
+
+def test_what_is_not_there_is_said_by_name(chromium: Browser, where: Site) -> None:
+    context = logged_in(chromium, where)
+    page = where.visit(context, "/deployments/99")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Nothing is here")
+    expect(page.get_by_text("deployment 99 is not here")).to_be_visible()
+    page.goto(where.url + "/sessions?filter=colour+%3D+red")
+    expect(page.get_by_role("alert")).to_contain_text("the filter cannot be read")
+    context.close()

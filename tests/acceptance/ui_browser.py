@@ -49,6 +49,7 @@ class Site:
     sample: ui_sample.Sample
     faults: list[str] = field(default_factory=list)
     pages: Served | None = None
+    api: Served | None = None
 
     def visit(self, context: BrowserContext, path: str = "/") -> Page:
         """A page of the site; what its scripts and its policy complain about is kept in `faults`."""
@@ -70,7 +71,7 @@ def site(sample: ui_sample.Sample, **settings: Any) -> Iterator[Site]:
     api = Served(ui_sample.app(sample))
     pages = Served(build(Settings(api_url=api.url, environment_name="prod", **settings)))
     try:
-        yield Site(url=pages.url, sample=sample, pages=pages)
+        yield Site(url=pages.url, sample=sample, pages=pages, api=api)
     finally:
         pages.stop()
         api.stop()

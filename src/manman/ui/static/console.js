@@ -18,6 +18,7 @@
       this.pending = [];
       this.buttons();
       this.prompt();
+      this.follow(true);
       this.sync();
       this.open();
     }
@@ -86,7 +87,7 @@
     }
     gap(from, to) {
       const many = to - from + 1;
-      const text = `${many.toLocaleString("en")} line${many > 1 ? "s" : ""} missing (${from}${many > 1 ? `–${to}` : ""}): the game wrote faster than they could be kept`;
+      const text = `${many.toLocaleString("en")} line${many > 1 ? "s" : ""} missing (${from}${many > 1 ? `–${to}` : ""}): they were not kept`;
       return Object.assign(document.createElement("li"), { className: "gap", textContent: text });
     }
     trim() {

@@ -32,7 +32,7 @@
     }
     if (data.time) manman.heardTime(data.time);
     hear();
-    if (name === "reset" || (name === "event" && concerns(data.scope))) refresh();
+    if (name === "reset" || (name === "event" && concerns(data.scope))) soon();
     document.dispatchEvent(new CustomEvent("manman:said", { detail: { name, data } }));
     return undefined;
   }
@@ -62,17 +62,27 @@
   // -- fetching again
   let busy = false;
   let again = false;
+  let began = 0;
+  let later = 0;
+  // The first event is shown at once; of a flood, a few pages a second. A page that nobody looks at waits until somebody does.
+  function soon() {
+    if (document.hidden || later) return;
+    const wait = Math.max(0, 300 - (Date.now() - began));
+    if (!wait) return void refresh();
+    later = setTimeout(() => { later = 0; refresh(); }, wait);
+  }
   async function refresh() {
     if (busy) { again = true; return; }
     busy = true;
     again = false;
+    began = Date.now();
     try {
       const reply = await fetch(location.href, { headers: { accept: "text/html" }, credentials: "same-origin" });
       if (reply.redirected && new URL(reply.url).pathname === "/login") return location.reload();
       if (reply.ok) place(new DOMParser().parseFromString(await reply.text(), "text/html"));
     } catch { heard = heard ? 1 : 0; sign(); }
     busy = false;
-    if (again) refresh();
+    if (again) soon();
     return undefined;
   }
   window.manmanRefresh = refresh;
