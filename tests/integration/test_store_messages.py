@@ -5,12 +5,13 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from integration.store_rows import a_host, a_pool, a_row
 
 from manman.domain.ids import HostId
-from manman.store import attempts, dead_letters, events, leadership, outbox
+from manman.store import attempts, dead_letter_changes, dead_letters, event_reads, events, leadership, outbox
 from manman.store.pool import Pool
 
 pytestmark = pytest.mark.both_postgres
@@ -32,10 +33,10 @@ async def test_rows_become_events_in_order_numbered_without_a_gap(pool: Pool) ->
         assert await events.move(conn, 5) == 2
         assert await events.move(conn, 5) == 0
     async with pool.acquire() as conn:
-        found = await events.after(conn, 1, 0, 100)
+        found = await events.unpublished(conn, 100)
         assert [(e.cursor, e.row.body["number"]) for e in found] == [(f"1-{n}", n) for n in range(1, 8)]
         assert found[0].row == a_row(1)
-        assert await events.bounds(conn) == events.Bounds(epoch=1, newest=7, oldest=1)
+        assert await event_reads.bounds(conn) == event_reads.Bounds(epoch=1, last=7, first=1)
 
 
 async def test_two_movers_at_once_give_each_position_once(pool: Pool) -> None:
@@ -51,7 +52,7 @@ async def test_two_movers_at_once_give_each_position_once(pool: Pool) -> None:
     while await move():
         pass
     async with pool.acquire() as conn:
-        found = await events.after(conn, 1, 0, 1000)
+        found = await events.unpublished(conn, 1000)
     assert [e.position for e in found] == list(range(1, 101))
     assert sorted(e.row.body["number"] for e in found) == list(range(1, 101))
 
@@ -65,7 +66,7 @@ async def test_a_mover_that_rolls_back_leaves_no_hole(pool: Pool) -> None:
             raise ZeroDivisionError
     async with pool.transaction() as conn:
         assert await events.move(conn, 10) == 2
-        assert [e.position for e in await events.after(conn, 1, 0, 10)] == [1, 2]
+        assert [e.position for e in await events.unpublished(conn, 10)] == [1, 2]
 
 
 async def test_what_is_published_is_not_offered_again_and_the_cursor_never_goes_back(pool: Pool) -> None:
@@ -122,15 +123,6 @@ async def test_the_commit_wakes_the_relay_and_the_move_wakes_readers(pool: Pool,
             assert await heard.get() == (events.CHANNEL, "2")
         for channel in (outbox.CHANNEL, events.CHANNEL):
             await listener.remove_listener(channel, take)
-
-
-async def test_old_events_go_and_the_oldest_that_is_left_is_told(pool: Pool) -> None:
-    async with pool.transaction() as conn:
-        await outbox.insert(conn, [a_row(n) for n in range(1, 5)])
-        await events.move(conn, 10)
-        await conn.execute("UPDATE events SET at = at - interval '8 days' WHERE position < 3")
-        assert await events.trim(conn, timedelta(days=7)) == 2
-        assert (await events.bounds(conn)).oldest == 3
 
 
 async def test_a_lease_has_one_holder_until_it_is_over(pool: Pool) -> None:
@@ -205,7 +197,7 @@ async def test_a_refused_message_is_kept_as_it_came(pool: Pool) -> None:
     async with pool.transaction() as conn:
         ids = await dead_letters.insert(conn, [letter, Letter(host_id=3, sequence=9, journal="j", event_id="e")])
         assert ids == sorted(ids) and len(ids) == 2
-        row = await dead_letters.get(conn, ids[0])
+        row = await dead_letter_changes.lock(conn, ids[0])
         assert row is not None
         assert row["body"] == body
         assert row["headers"] == {"cloudEvents:id": "x�y", "n": 7, "b": "�", "deep": {"a": [1, "�"]}}
@@ -215,14 +207,13 @@ async def test_a_refused_message_is_kept_as_it_came(pool: Pool) -> None:
 async def test_a_replayed_letter_is_closed_or_told_anew(pool: Pool) -> None:
     async with pool.transaction() as conn:
         mended, still = await dead_letters.insert(conn, [Letter(), Letter()])
-        assert await dead_letters.replaying(conn, mended, "00000000-0000-7000-8000-000000000001")
+        await dead_letter_changes.note_replay(conn, mended, UUID(int=1))
         await dead_letters.close(conn, {mended: None, still: "still unknown"})
         assert await dead_letters.count_open(conn) == 1
-        row = await dead_letters.get(conn, still)
-        assert row is not None and (row["detail"], row["replayed_at"]) == ("still unknown", None)
-        assert not await dead_letters.replaying(conn, mended, "00000000-0000-7000-8000-000000000002")
-        assert await dead_letters.drop(conn, still)
-        assert not await dead_letters.drop(conn, still)
+        rows = await conn.fetch("SELECT id, detail, replayed_at IS NOT NULL AS closed FROM dead_letters ORDER BY id")
+        assert [tuple(row) for row in rows] == [(mended, "status: unknown word", True), (still, "still unknown", False)]
+        assert await dead_letter_changes.drop(conn, still)
+        assert not await dead_letter_changes.drop(conn, still)
 
 
 async def test_attempts_are_counted_until_they_are_erased(pool: Pool) -> None:

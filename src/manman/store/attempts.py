@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
 
 from manman.store.pool import Connection
 from manman.store.sql import load
@@ -21,8 +20,3 @@ async def erase(conn: Connection, messages: Sequence[str]) -> None:
     """Forgets the notes, in the transaction that settles these messages."""
     if messages:
         await conn.execute(sql["erase"], list(messages))
-
-
-async def trim(conn: Connection, older: timedelta) -> None:
-    """Forgets notes whose message was never seen again."""
-    await conn.execute(sql["trim"], older)

@@ -5,6 +5,3 @@ RETURNING count;
 
 -- name: erase
 DELETE FROM attempts WHERE message = ANY ($1::text[]);
-
--- name: trim
-DELETE FROM attempts WHERE last_at < clock() - $1::interval;

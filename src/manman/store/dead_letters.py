@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from typing import Any, Protocol
-from uuid import UUID
 
-from manman.store.pool import Connection, Row
+from manman.store.pool import Connection
 from manman.store.sql import load
 
 sql = load(__name__)
@@ -64,31 +62,10 @@ async def close(conn: Connection, settled: Mapping[int, str | None]) -> None:
         await conn.execute(sql["close"], list(settled), list(settled.values()))
 
 
-async def get(conn: Connection, number: int) -> Row | None:
-    """A row by its id, locked; None when there is none."""
-    return await conn.fetchrow(sql["get"], number)
-
-
-async def replaying(conn: Connection, number: int, event_id: str) -> bool:
-    """Notes under which event id an open row is being replayed; False when it is closed or gone."""
-    return await conn.fetchval(sql["replay"], number, UUID(event_id)) is not None
-
-
-async def drop(conn: Connection, number: int) -> bool:
-    """Removes a row for good; False when there is none."""
-    return await conn.fetchval(sql["drop"], number) is not None
-
-
 async def count_open(conn: Connection) -> int:
     """How many nobody has dealt with."""
     number: int = await conn.fetchval(sql["open"])
     return number
-
-
-async def trim(conn: Connection, older: timedelta, limit: int = 5000) -> int:
-    """Removes rows older than the span given, at most `limit`; returns how many."""
-    done: str = await conn.execute(sql["trim"], older, limit)
-    return int(done.rpartition(" ")[2])
 
 
 def _text(value: str) -> str:

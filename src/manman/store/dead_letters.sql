@@ -16,18 +16,5 @@ FROM unnest($1::bigint[], $2::text[]) AS u (id, detail)
 WHERE d.id = u.id AND d.replayed_at IS NULL
 RETURNING d.id;
 
--- name: get
-SELECT id, key, headers, body, reason, detail, host, session, journal, sequence, event_id, at, replayed_at, replay_id
-FROM dead_letters WHERE id = $1 FOR UPDATE;
-
--- name: replay
-UPDATE dead_letters SET replay_id = $2 WHERE id = $1 AND replayed_at IS NULL RETURNING id;
-
--- name: drop
-DELETE FROM dead_letters WHERE id = $1 RETURNING id;
-
 -- name: open
 SELECT count(*) FROM dead_letters WHERE replayed_at IS NULL;
-
--- name: trim
-DELETE FROM dead_letters WHERE id IN (SELECT id FROM dead_letters WHERE at < clock() - $1::interval ORDER BY at LIMIT $2);

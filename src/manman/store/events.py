@@ -1,13 +1,13 @@
 """Events: numbered rows, the only cursor for replay and streams. Positions are commit-ordered and gap-free within an epoch.
 
 The relay's leader moves rows out of the outbox (`move`), publishes from here in order (`unpublished`) and advances. Whoever reads
-follows by `after`, woken by NOTIFY on `CHANNEL`.
+is woken by NOTIFY on `CHANNEL` and follows by `event_reads`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from manman.events.outbox import OutboxRow
 from manman.store.outbox import row_of
@@ -35,15 +35,6 @@ class Event:
         return f"{self.epoch}-{self.position}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bounds:
-    """What can be read now: `oldest` is the first position that is kept, `newest` the last that was given."""
-
-    epoch: int
-    newest: int
-    oldest: int
-
-
 async def move(conn: Connection, limit: int) -> int:
     """Moves the oldest rows of the outbox that are no commands, in order; returns how many. Needs a transaction.
 
@@ -66,24 +57,6 @@ async def advance(conn: Connection, position: int) -> int:
     """Everything up to `position` is published; never goes back. Returns where the cursor is."""
     value: int = await conn.fetchval(sql["advance"], position)
     return value
-
-
-async def after(conn: Connection, epoch: int, position: int, limit: int) -> list[Event]:
-    """Events after a position of an epoch, oldest first."""
-    return [_event(row) for row in await conn.fetch(sql["after"], epoch, position, limit)]
-
-
-async def bounds(conn: Connection) -> Bounds:
-    """Which positions can be read now; with nothing kept, `oldest` is the next that will be given."""
-    row = await conn.fetchrow(sql["bounds"])
-    oldest = row["oldest"] if row["oldest"] is not None else row["newest"] + 1
-    return Bounds(epoch=row["epoch"], newest=row["newest"], oldest=oldest)
-
-
-async def trim(conn: Connection, older: timedelta, limit: int = 5000) -> int:
-    """Removes events older than the span given, at most `limit`; returns how many."""
-    done: str = await conn.execute(sql["trim"], older, limit)
-    return int(done.rpartition(" ")[2])
 
 
 def _event(row: Row) -> Event:

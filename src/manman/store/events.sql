@@ -36,22 +36,3 @@ ORDER BY e.position LIMIT $1;
 
 -- name: advance
 UPDATE counters SET value = greatest(value, $1) WHERE name = 'published' RETURNING value;
-
--- name: after
-SELECT e.epoch, e.position, e.id AS event_id, e.type, e.at, e.exchange, e.key, e.body, e.headers, e.host, e.session,
-       e.deployment, e.sequence, e.public, NULL::interval AS ttl
-FROM events e
-WHERE e.epoch = $1 AND e.position > $2
-ORDER BY e.position LIMIT $3;
-
--- name: bounds
--- The epoch that is, the newest position, the oldest that is kept.
-SELECT i.epoch,
-       (SELECT value FROM counters WHERE name = 'events') AS newest,
-       (SELECT min(position) FROM events e WHERE e.epoch = i.epoch) AS oldest
-FROM installation i;
-
--- name: trim
-DELETE FROM events WHERE (epoch, position) IN (
-    SELECT epoch, position FROM events WHERE at < clock() - $1::interval ORDER BY epoch, position LIMIT $2
-);

@@ -19,7 +19,7 @@ from manman.domain.ids import HostId, SessionId
 from manman.domain.ranges import Ranges, holes
 from manman.domain.sessions import FINAL, Moved, Session, Status
 from manman.events.outbox import OutboxRow
-from manman.store import outbox, sessions
+from manman.store import dead_letters, hosts, outbox, session_leases, sessions
 from manman.store.pool import Connection
 from manman.store.sql import load
 
@@ -57,32 +57,13 @@ async def save(conn: Connection, changes: Changes) -> None:
     await _save_deployments(conn, changes)
     await _save_sessions(conn, changes)
     await _save_letters(conn, changes)
-    if changes.messages:
-        await outbox.insert(conn, changes.messages)
+    await outbox.insert(conn, changes.messages)
 
 
 async def _save_hosts(conn: Connection, changes: Changes) -> None:
-    if changes.hosts:
-        await conn.execute(
-            sql["update_hosts"],
-            *_columns(changes.hosts, "host_id", "online", "boot", "beat", "last_seen", "returned_at", "asked_at"),
-        )
-    if changes.hosts_moved:
-        # One statement for each host's move: a host may come and go within a batch, and its numbers stay gap-free.
-        for moved in changes.hosts_moved:
-            await conn.execute(
-                sql["insert_host_history"],
-                [moved.host_id],
-                [moved.from_.value],
-                [moved.to.value],
-                [moved.at],
-                [moved.cause],
-                [_uuid(moved.event_id)],
-            )
-    if changes.agent_versions:
-        await conn.execute(
-            sql["update_agent_versions"], list(changes.agent_versions), list(changes.agent_versions.values())
-        )
+    await hosts.update_status_and_last_seen(conn, changes.hosts)
+    await hosts.add_history(conn, changes.hosts_moved)
+    await hosts.set_agent_versions(conn, changes.agent_versions)
 
 
 async def _save_inbox(conn: Connection, changes: Changes) -> None:
@@ -92,11 +73,10 @@ async def _save_inbox(conn: Connection, changes: Changes) -> None:
             sql["update_journals"],
             [host for host, _ in changes.journals],
             [journal for _, journal in changes.journals],
-            [multirange(r) for r in seen],
+            [session_leases.to_multirange(r) for r in seen],
             [not r or not holes(r, r[-1][1]) for r in seen],
         )
-    if changes.leases:
-        await conn.execute(sql["update_leases"], list(changes.leases), [multirange(r) for r in changes.leases.values()])
+    await session_leases.write(conn, changes.leases)
 
 
 async def _save_deployments(conn: Connection, changes: Changes) -> None:
@@ -178,36 +158,14 @@ async def _save_history(conn: Connection, moved: Sequence[Moved]) -> None:
 
 
 async def _save_letters(conn: Connection, changes: Changes) -> None:
-    if changes.dead:
-        await conn.execute(
-            sql["insert_dead_letters"],
-            *_columns(
-                changes.dead,
-                "key",
-                "headers",
-                "body",
-                "reason",
-                "detail",
-                "host_id",
-                "session_id",
-                "journal",
-                "sequence",
-                "event_id",
-            ),
-        )
-    if changes.closed:
-        await conn.execute(sql["close_dead_letters"], list(changes.closed), list(changes.closed.values()))
+    await dead_letters.insert(conn, changes.dead)
+    await dead_letters.close(conn, changes.closed)
     if changes.strays:
         await conn.execute(
             sql["insert_strays"], *_columns(changes.strays, "host_id", "session_id", "deployment_id", "why")
         )
     for host, named in changes.reported.items():
         await conn.execute(sql["drop_strays"], host, sorted(named))
-
-
-def multirange(ranges: Ranges) -> str:
-    """Inclusive pairs as PostgreSQL writes a multirange of whole numbers."""
-    return "{" + ",".join(f"[{first},{last}]" for first, last in ranges) + "}"
 
 
 def _columns(rows: Sequence[Any], *names: str) -> list[list[Any]]:

@@ -31,48 +31,11 @@ SELECT x.deployment, x.number, x.from_status, x.to_status, clock(), clock(), x.c
 -- name: delete_deployments
 DELETE FROM deployments WHERE id = ANY($1::bigint[])
 
--- name: update_hosts
-UPDATE host_heartbeats b
-   SET online = x.online, boot = x.boot, beat = x.beat, last_seen = x.last_seen, returned_at = x.returned_at, asked_at = x.asked_at
-  FROM unnest($1::bigint[], $2::boolean[], $3::bigint[], $4::bigint[], $5::timestamptz[], $6::timestamptz[], $7::timestamptz[])
-       AS x (host, online, boot, beat, last_seen, returned_at, asked_at)
- WHERE b.host = x.host
-
--- name: insert_host_history
-WITH numbered AS (
-    UPDATE hosts h SET history_number = h.history_number + 1 FROM unnest($1::bigint[]) AS x (host) WHERE h.id = x.host
-    RETURNING h.id, h.history_number)
-INSERT INTO host_history (host, number, from_status, to_status, at, recorded_at, cause, event_id)
-SELECT x.host, n.history_number, x.from_status, x.to_status, x.at, clock(), x.cause, x.event_id
-  FROM unnest($1::bigint[], $2::text[], $3::text[], $4::timestamptz[], $5::text[], $6::uuid[])
-       AS x (host, from_status, to_status, at, cause, event_id)
-  JOIN numbered n ON n.id = x.host
-RETURNING host, number
-
--- name: update_agent_versions
-UPDATE hosts h SET agent_version = x.version FROM unnest($1::bigint[], $2::text[]) AS x (host, version)
- WHERE h.id = x.host AND h.agent_version <> x.version
-
 -- name: update_journals
 UPDATE host_journals j
    SET seen = x.seen, last_used = clock(), hole_since = CASE WHEN x.whole THEN NULL ELSE coalesce(j.hole_since, clock()) END
   FROM unnest($1::bigint[], $2::text[], $3::text[]::int8multirange[], $4::boolean[]) AS x (host, journal, seen, whole)
  WHERE j.host = x.host AND j.journal = x.journal
-
--- name: update_leases
-UPDATE session_leases l SET ids = x.ids
-  FROM unnest($1::bigint[], $2::text[]::int8multirange[]) AS x (host, ids) WHERE l.host = x.host
-
--- name: insert_dead_letters
-INSERT INTO dead_letters (key, headers, body, reason, detail, host, session, journal, sequence, event_id, at)
-SELECT x.key, x.headers, x.body, x.reason, x.detail, x.host, x.session, x.journal, x.sequence, x.event_id, clock()
-  FROM unnest($1::text[], $2::jsonb[], $3::bytea[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::text[], $9::bigint[],
-              $10::text[]) AS x (key, headers, body, reason, detail, host, session, journal, sequence, event_id)
-
--- name: close_dead_letters
-UPDATE dead_letters d
-   SET replayed_at = CASE WHEN x.detail IS NULL THEN clock() END, replay_id = NULL, detail = coalesce(x.detail, d.detail)
-  FROM unnest($1::bigint[], $2::text[]) AS x (id, detail) WHERE d.id = x.id AND d.replayed_at IS NULL
 
 -- name: insert_strays
 INSERT INTO strays (host, session, deployment, why, seen_at)

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from manman.domain.ids import DeploymentId, SessionId
+from manman.domain.ids import SessionId
 from manman.domain.sessions import Moved, Restart, Session, Status
 from manman.store.pool import Connection
 from manman.store.sql import load
@@ -101,12 +101,6 @@ async def update_session_end(conn: Connection, rows: Sequence[Session], moved: I
         [plans.get(row.id) for row in rows],
     )
     return [SessionId(row["id"]) for row in found]
-
-
-async def lock_due(conn: Connection, threshold: timedelta, limit: int = 500) -> list[tuple[SessionId, DeploymentId]]:
-    """Pending sessions whose start deadline is over, locked: only on hosts that are heard, while the ear is good."""
-    found = await conn.fetch(sql["lock_due"], threshold, limit)
-    return [(SessionId(row["id"]), DeploymentId(row["deployment"])) for row in found]
 
 
 def _columns(rows: Sequence[Session], names: Sequence[str]) -> list[list[Any]]:

@@ -60,17 +60,3 @@ FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::timestamptz[
            ended_at, exit_code, signal, reason, restart)
 WHERE s.id = u.id
 RETURNING s.id;
-
--- name: lock_due
--- Sessions that made no progress for their deadline, on hosts that are fresh, while the pulse is good and everything that the
--- host's last heartbeat names is settled.
-SELECT s.id, s.deployment
-FROM sessions s
-JOIN host_heartbeats b ON b.host = s.host
-WHERE s.status = 'pending' AND s.deadline_at < clock()
-  AND b.online AND b.last_seen > clock() - $1::interval
-  AND EXISTS (SELECT FROM pulse p WHERE p.last > clock() - interval '3 seconds' AND p.since < clock() - $1::interval)
-  AND NOT EXISTS (SELECT FROM host_journals j WHERE j.host = s.host AND j.told > 0 AND j.last_used > clock() - interval '1 minute'
-                    AND NOT j.seen @> j.told)
-ORDER BY s.id LIMIT $2
-FOR UPDATE OF s SKIP LOCKED;
