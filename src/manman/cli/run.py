@@ -1,5 +1,6 @@
 """`manman run GAME`: one command to a game that a friend can join."""
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -44,9 +45,18 @@ def run(
 
 
 async def find_or_deploy(
-    client: Client, game: str, *, host: str | None = None, sets: list[str] | None = None, name: str | None = None
+    client: Client,
+    game: str,
+    *,
+    host: str | None = None,
+    sets: list[str] | None = None,
+    name: str | None = None,
+    choose_ports: Callable[[types.GameConfig], list[dict[str, Any]]] = lambda config: [],
 ) -> types.Deployment:
-    """The deployment of that name, with the parameters given; made, with its config, where there is none."""
+    """The deployment of that name, with the parameters given; made, with its config, where there is none.
+
+    `choose_ports` may wish for ports of a new one; what it leaves open the panel chooses.
+    """
     called = name or game.replace("/", "-")
     found = (await client.list_deployments(filter=f"name = {quoted(called)}")).deployments
     if found:
@@ -54,7 +64,11 @@ async def find_or_deploy(
     config = await find_or_import(client, game)
     on = await find_host(client, host) if host else await only_host(client)
     return await client.deploy_game_config(
-        name=called, host_id=on.host_id, config_id=config.config_id, parameters=parameters(sets)
+        name=called,
+        host_id=on.host_id,
+        config_id=config.config_id,
+        parameters=parameters(sets),
+        ports=choose_ports(config),
     )
 
 

@@ -1,6 +1,8 @@
 """The first game of `manman up`, and what is said about games that are there already."""
 
 import asyncio
+import socket
+from typing import Any
 
 from manman.cli import run, words
 from manman.client import Client
@@ -30,7 +32,7 @@ async def first_game(client: Client, game: str, stop: asyncio.Event) -> None:
 
 
 async def _run(client: Client, game: str) -> None:
-    deployment = await run.find_or_deploy(client, game)
+    deployment = await run.find_or_deploy(client, game, choose_ports=free_ports)
     session = await run.start_and_wait(client, deployment, PATIENCE)
     if session.status != "running":
         print(f"  {game} did not come up: {words.state(session)} {session.detail}", flush=True)
@@ -59,6 +61,34 @@ async def _what_runs(client: Client, known: list[types.Deployment]) -> None:
             f"  {len(known)} deployment{'s' if len(known) > 1 else ''}, none wanted to run: manman deployments list",
             flush=True,
         )
+
+
+def free_ports(config: types.GameConfig) -> list[dict[str, Any]]:
+    """Wishes for the ports of this machine that another program holds: the next free number, one for ports that share one."""
+    ports = config.spec.ports if config.spec is not None else []
+    numbers: dict[int, list[str]] = {}
+    for port in ports:
+        if port.default:
+            numbers.setdefault(port.default, []).append(port.protocol)
+    moved = {n: _next_free(n, protocols) for n, protocols in numbers.items()}
+    return [{"name": p.name, "port": moved[p.default]} for p in ports if p.default and moved[p.default] != p.default]
+
+
+def _next_free(number: int, protocols: list[str]) -> int:
+    return next((n for n in range(number, min(number + 200, 65536)) if all(_is_free(n, p) for p in protocols)), number)
+
+
+def _is_free(number: int, protocol: str) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM) as probe:
+        if protocol == "tcp":
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("0.0.0.0", number))
+            if protocol == "tcp":
+                probe.listen(1)
+        except OSError:
+            return False
+    return True
 
 
 def _joinable(name: str, endpoints: list[types.Endpoint]) -> None:
