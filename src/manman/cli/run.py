@@ -51,7 +51,7 @@ async def find_or_deploy(
     host: str | None = None,
     sets: list[str] | None = None,
     name: str | None = None,
-    choose_ports: Callable[[types.GameConfig], list[dict[str, Any]]] = lambda config: [],
+    choose_ports: Callable[[types.GameConfig], list[Any]] = lambda config: [],
 ) -> types.Deployment:
     """The deployment of that name, with the parameters given; made, with its config, where there is none.
 
