@@ -26,6 +26,7 @@ from manman.v1.types import Launch, LaunchPort, Readiness, RestartPolicy, StopSp
 TESTS = Path(__file__).resolve().parent.parent
 PATIENCE = 15.0
 HOST = HostId(1)
+FINAL = ("stopped", "crashed")
 
 
 def free_port() -> int:
@@ -219,6 +220,18 @@ class Control:
 
     async def deployment(self, word: str) -> Any:
         return (await self.hear(lambda m: m.key.noun == "deployment" and m.key.word == word)).body
+
+    async def settled(self, wanted: dict[int, str]) -> None:
+        """Waits for a report in which each deployment has one live session that runs, or none."""
+        for attempt in range(120):
+            name = f"settled-{attempt}"
+            await self.tell("report", command_id=name)
+            report = (await self.hear(lambda m, name=name: getattr(m.body, "command_id", None) == name)).body  # type: ignore[misc]
+            live = {said.deployment_id: said.status for said in report.sessions if said.status not in FINAL}  # type: ignore[union-attr]
+            if live == {number: word for number, word in wanted.items() if word not in FINAL}:
+                return
+            await asyncio.sleep(0.25)
+        raise AssertionError(f"never settled: {live}\n{self.log()[-4000:]}")
 
     def words(self, session_id: int) -> list[str]:
         """The statuses of a session in the order in which they were heard, repeats left out."""

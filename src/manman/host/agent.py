@@ -162,7 +162,9 @@ class Agent:
     # ---- when it may begin by itself ----------------------------------------------------------------
 
     def _may_begin(self) -> bool:
-        return self._ready_to_begin and not self._doubled
+        """Not before the gate is open, and not while another agent may have this identity: that one begins them."""
+        is_locked_out = self._doubled or isinstance(getattr(self._bus, "trouble", None), QueueLocked)
+        return self._ready_to_begin and not is_locked_out
 
     async def _open_the_gate(self, supervisor: Supervisor) -> None:
         """At most 3 s for a lease and for what waits in the command queue: the highest version counts."""
@@ -187,9 +189,9 @@ class Agent:
                 self._speaks.set()
                 self._doubled = False
             except QueueLocked:
-                since = since or time.monotonic()
+                since, self._doubled = since or time.monotonic(), True
                 if not told and time.monotonic() - since >= self._settings.stale_host_threshold_seconds:
-                    told = self._doubled = True
+                    told = True
                     log.error(
                         "another_agent_has_this_identity",
                         host_id=self.host_id,
@@ -265,9 +267,11 @@ class Agent:
                     taken.verb, taken.command, taken=taken.taken, machine=self._machine
                 ):
                     fresh.append(taken)
-        await consumer.ack(batch[-1])
-        for taken in fresh:
-            await self._apply(commands, taken)
+        try:
+            await consumer.ack(batch[-1])
+        finally:  # they are in the journal: a lost channel only means that they come again
+            for taken in fresh:
+                await self._apply(commands, taken)
 
     def _understood(self, key: str, body: bytes) -> Taken | None:
         try:

@@ -47,4 +47,8 @@ async def tidy(means: Means) -> int:
         await means.runtime.remove(held.session_id)
         means.holdings.forget_session(held.session_id)
         gone += 1
+    left = {held.deployment_id for held in means.holdings.sessions()}
+    for deployment in means.holdings.deployments():
+        if deployment.status == "removed" and deployment.deployment_id not in left:
+            means.holdings.forget_deployment(deployment.deployment_id)
     return gone
