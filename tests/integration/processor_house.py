@@ -12,6 +12,7 @@ import msgspec
 from contract.places import Place
 
 from manman.domain.ids import DeploymentId, HostId, SessionId, uuid7
+from manman.errors import Transient
 from manman.events import contracts, envelope, topics, topology
 from manman.events.bus import Bus, Outcome, Outgoing
 from manman.events.settings import BrokerSettings
@@ -288,22 +289,19 @@ async def _started(bus: Bus, broker: BrokerSettings) -> None:
 
 
 async def _record(running: House, queue: str) -> None:
-    """Everything on `external`, and what the hosts are told."""
-    async with running.bus.consume(queue, 500) as consumer, asyncio.TaskGroup() as group:
-        listened: set[int] = set()
-        group.create_task(_listen(running, listened, group))
-        while True:
-            for delivery in await consumer.get_batch(500):
-                body = msgspec.json.decode(delivery.body)
-                running.events.append({"type": delivery.key, "id": delivery.message_id, **body})
-                await consumer.ack(delivery)
+    """Everything on `external`, and what the hosts are told; goes on after an outage."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_listen(running, group))
+        async for key, id, body in _messages(running.bus, queue):
+            running.events.append({"type": key, "id": id, **body})
 
 
-async def _listen(running: House, listened: set[int], group: asyncio.TaskGroup) -> None:
+async def _listen(running: House, group: asyncio.TaskGroup) -> None:
+    listened: set[int] = set()
     while True:
-        for (host,) in await running.rows("SELECT id FROM hosts"):
-            if host not in listened:
-                with contextlib.suppress(Exception):
+        with contextlib.suppress(Transient):
+            for (host,) in await running.rows("SELECT id FROM hosts"):
+                if host not in listened:
                     await running.bus.depth(topics.host_commands(host))
                     listened.add(host)
                     group.create_task(_hear(running, host))
@@ -311,12 +309,19 @@ async def _listen(running: House, listened: set[int], group: asyncio.TaskGroup) 
 
 
 async def _hear(running: House, host: HostId) -> None:
-    async with running.bus.consume(topics.host_commands(host), 100) as consumer:
-        while True:
-            for delivery in await consumer.get_batch(100):
-                verb = delivery.key.rpartition(".")[2]
-                running.commands.setdefault(host, []).append((verb, msgspec.json.decode(delivery.body)))
-                await consumer.ack(delivery)
+    async for key, _, body in _messages(running.bus, topics.host_commands(host)):
+        running.commands.setdefault(host, []).append((key.rpartition(".")[2], body))
+
+
+async def _messages(bus: Bus, queue: str) -> AsyncIterator[tuple[str, str | None, dict[str, Any]]]:
+    while True:
+        with contextlib.suppress(Transient):
+            async with bus.consume(queue, 500) as consumer:
+                while True:
+                    for delivery in await consumer.get_batch(500):
+                        yield delivery.key, delivery.message_id, msgspec.json.decode(delivery.body)
+                        await consumer.ack(delivery)
+        await asyncio.sleep(0.05)
 
 
 __all__ = ["Agent", "House", "contracts", "house", "settings_of"]

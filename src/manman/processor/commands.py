@@ -42,12 +42,11 @@ class CommandRelay:
     async def step(self, now: float) -> int:
         """Send what waits; how many left the outbox. `now` is the loop's clock. Raises `Unavailable`, `NotLeading`."""
         held_up = [host or 0 for host, lane in self.lanes.items() if lane.until > now]
+        async with self.lease.transaction() as conn:
+            waiting = await outbox.commands(conn, self.most, held_up=held_up)
+        if not waiting:
+            return 0
         with observe(acts.RELAY_COMMANDS) as seen:
-            seen.add(sent=0, expired=0)
-            async with self.lease.transaction() as conn:
-                waiting = await outbox.commands(conn, self.most, held_up=held_up)
-            if not waiting:
-                return 0
             expired = [one for one in waiting if one.ttl_left is not None and one.ttl_left <= timedelta(0)]
             late = {one.id for one in expired}
             sent = await self._send([one for one in waiting if one.id not in late], now)

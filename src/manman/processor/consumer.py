@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from manman.domain.ids import HostId
-from manman.errors import Unavailable, is_transient
+from manman.errors import Transient, Unavailable, is_transient
 from manman.events.bus import Bus, Consumer, Delivery
 from manman.observability import acts, get_logger, metrics, observe
 from manman.processor.arrivals import arrive
@@ -81,7 +81,7 @@ class EventConsumer:
                     self.held.clear()
                     while not stop.is_set():
                         await self.step(consumer)
-            except Unavailable as error:
+            except Transient as error:
                 self.pause(error)
                 await self.backoff.wait(stop)
 
@@ -181,23 +181,26 @@ class EventConsumer:
     async def _try_held(self, consumer: Consumer) -> None:
         """The culprits that are due, once each; what waited behind one follows it."""
         for host, held in list(self.held.items()):
-            if held.again_at > self.loop_time():
+            if held.again_at > self.loop_time() or not await self._try_again(held):
                 continue
-            item = held.waiting[0]
-            if held.tries >= TRIES:
-                why = Refusal("bug", f"it failed {held.tries} times: {held.error}")
-                await self._patiently(self.ways.condemn, item[1], why, [_name_of(item)])
-            else:
-                try:
-                    await self._patiently(self._apply, [item], [_name_of(item)])
-                except Unavailable:
-                    raise
-                except Exception as error:
-                    held.tries, held.error = held.tries + 1, f"{type(error).__name__}: {error}"
-                    held.again_at = self.loop_time() + RETRY_AFTER * 2**held.tries
-                    continue
-            await consumer.ack_many([item[0]])
+            await consumer.ack_many([held.waiting[0][0]])
             await self._release(consumer, host, held.waiting[1:])
+
+    async def _try_again(self, held: Held) -> bool:
+        """One more try of the first that waits; after the last one it is set aside. Whether it is settled."""
+        item = held.waiting[0]
+        try:
+            await self._patiently(self._apply, [item], [_name_of(item)])
+        except Unavailable:
+            raise
+        except Exception as error:
+            held.tries, held.error = held.tries + 1, f"{type(error).__name__}: {error}"
+            held.again_at = self.loop_time() + RETRY_AFTER * 2 ** (held.tries - 1)
+            if held.tries < TRIES:
+                return False
+            why = Refusal("bug", f"it failed {held.tries} times: {held.error}")
+            await self._patiently(self.ways.condemn, item[1], why, [_name_of(item)])
+        return True
 
     async def _release(self, consumer: Consumer, host: HostId | None, waiting: list[Item]) -> None:
         del self.held[host]

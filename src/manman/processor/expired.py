@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
 
-from manman.errors import Unavailable
+from manman.errors import Transient
 from manman.events import topics
 from manman.events.bus import Bus, Consumer
 from manman.observability import get_logger, metrics
@@ -29,7 +29,7 @@ class ExpiredConsumer:
                 async with self.bus.consume(topics.EXPIRED_QUEUE, MOST) as consumer:
                     while not stop.is_set():
                         await self.step(consumer)
-            except Unavailable:
+            except Transient:
                 await self.backoff.wait(stop)
 
     async def step(self, consumer: Consumer) -> None:

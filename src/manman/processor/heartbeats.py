@@ -13,7 +13,7 @@ from typing import Any
 
 from manman.domain.hosts import HostMoved, Presence
 from manman.domain.ids import HostId, SessionId
-from manman.errors import Malformed, Unavailable, is_transient
+from manman.errors import Malformed, is_transient
 from manman.events import codec
 from manman.events.bus import Bus, Consumer, Delivery
 from manman.events.contracts import Counts, Heartbeat
@@ -56,8 +56,11 @@ class HeartbeatConsumer:
                     while not stop.is_set():
                         await self.step(consumer)
                         self.backoff.reset()
-            except Unavailable as error:
-                log.debug("heartbeats_paused", reason=str(error))
+            except Exception as error:
+                if is_transient(error):
+                    log.debug("heartbeats_paused", reason=str(error))
+                else:
+                    log.error("heartbeats_failed", error=f"{type(error).__name__}: {error}", exc_info=error)
                 await self.backoff.wait(stop)
 
     async def step(self, consumer: Consumer) -> None:

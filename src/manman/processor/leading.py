@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from manman.errors import Transient, Unavailable
+from manman.errors import ManManError, Transient
 from manman.observability import get_logger, metrics
 from manman.processor.backoff import Backoff
 from manman.store import leadership, outbox
@@ -71,7 +71,7 @@ class Leases:
         while not stop.is_set():
             try:
                 await self._one_life(stop)
-            except Unavailable as error:
+            except ManManError as error:
                 log.warning("leases_paused", reason=str(error))
                 for lease in self.leases:
                     lease.know(None)

@@ -35,19 +35,20 @@ class Relay:
 
         A failure keeps the rows: the next step begins at the last position that is known to be published.
         """
+        async with self.lease.transaction() as conn:
+            if self.published is not None:
+                await events.advance(conn, self.published)
+            moved = await events.move(conn, self.most)
+            batch = await events.unpublished(conn, self.most)
+        self.published = None
+        if not batch:
+            return 0
         with observe(acts.RELAY_EVENTS) as seen:
-            async with self.lease.transaction() as conn:
-                if self.published is not None:
-                    await events.advance(conn, self.published)
-                moved = await events.move(conn, self.most)
-                batch = await events.unpublished(conn, self.most)
-            self.published = None
             public = [event for event in batch if event.row.exchange is not None]
             if public:
                 await self.publish(public)
-            if batch:
-                self.published = batch[-1].position
             seen.add(moved=moved, published=len(public))
+        self.published = batch[-1].position
         return len(batch)
 
     async def publish(self, public: Sequence[Event]) -> None:

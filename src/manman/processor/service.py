@@ -246,8 +246,8 @@ class Processor:
 
     async def _sweep(self, sweep: Sweep, lease: Lease, stop: asyncio.Event) -> None:
         async def step() -> None:
-            with observe(sweep.act) as seen:
-                async with lease.transaction() as conn:
+            async with lease.transaction() as conn:
+                with observe(sweep.act) as seen:
                     seen.add(**await sweep.step(conn, self.rules))
 
         backoff = self._backoff()
