@@ -58,7 +58,10 @@ class Running:
         token = await admin.create_join_token()
         key = make(Kind.HOST_KEY, os.urandom)
         joined = await (await self.client_without()).register_host(
-            token=token.token, name=name, host_key_hash=hashlib.sha256(key.encode()).hexdigest(), addresses=["192.0.2.1"]
+            token=token.token,
+            name=name,
+            host_key_hash=hashlib.sha256(key.encode()).hexdigest(),
+            addresses=["192.0.2.1"],
         )
         self.keys[who] = key
         if online:

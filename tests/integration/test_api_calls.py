@@ -69,7 +69,9 @@ async def test_requests_from_elsewhere_change_nothing(api: Running) -> None:
     assert await api.fetch("SELECT FROM games") == []
     for host in ("localhost:1", "[::1]:80", "192.0.2.7"):
         assert (await http.get("/v1/games", headers={"host": host})).status_code == 200
-    same = await http.post("/v1/games", json={"name": "fine"}, headers={"origin": api.url, "sec-fetch-site": "same-origin"})
+    same = await http.post(
+        "/v1/games", json={"name": "fine"}, headers={"origin": api.url, "sec-fetch-site": "same-origin"}
+    )
     assert same.status_code == 201
 
 

@@ -50,7 +50,9 @@ async def test_a_logout_ends_the_login_and_no_other(api: Running) -> None:
 async def test_an_idle_login_ends(api: Running) -> None:
     http = await api.http(None)
     api.keys["login"] = (await http.post("/v1/login", json={"link": await link(api)})).json()["token"]
-    await api.fetch("UPDATE logins SET created_at = clock() - interval '8 days', last_used_at = NULL WHERE kind = 'login'")
+    await api.fetch(
+        "UPDATE logins SET created_at = clock() - interval '8 days', last_used_at = NULL WHERE kind = 'login'"
+    )
     assert (await (await api.http("login")).get("/v1/whoami")).status_code == 401
 
 

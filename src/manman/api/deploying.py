@@ -51,8 +51,9 @@ async def plan(request: pb.DeployGameConfigRequest, caller: Caller, conn: Connec
         raise not_found("config", f"{request.config_id}@{request.config_revision or 'newest'}")
     spec = msgspec.convert(revision["spec"], type=GameConfigSpec)
     values = {name: json.any_value(value) for name, value in request.parameters.items()}
-    fitting.must_fit(spec, values)
     fitting.must_be_editable(spec, values, caller)
+    values = fitting.with_console_password(spec, values, caller.office.chance)
+    fitting.must_fit(spec, values)
     ports = await holding.chosen(conn, host, spec.ports, holding.wished(spec.ports, request.ports))
     restart = shapes.struct_of(request.restart, RestartPolicy) if request.HasField("restart") else None
     overrides = shapes.struct_of(request.overrides, Overrides) if request.HasField("overrides") else None

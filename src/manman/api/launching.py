@@ -47,6 +47,8 @@ def masked(launch: Launch, spec: GameConfigSpec) -> Launch:
         argv=[hide(part) for part in launch.argv],
         env={name: hide(value) for name, value in launch.env.items()},
         files=[ConfigFile(path=f.path, content=hide(f.content), mode=f.mode) for f in launch.files],
+        console=launch.console
+        and msgspec.structs.replace(launch.console, password=MASK if launch.console.password else ""),
         secrets=[],
     )
 

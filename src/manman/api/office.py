@@ -36,3 +36,5 @@ class Office:
     agent_url: str = ""
     vhost: str = ""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    # Streams that are being cleared away.
+    closing: set[asyncio.Future[None]] = field(default_factory=set)

@@ -173,6 +173,8 @@ async def serve_http(api: Api, app: object, listener: socket.socket, stop: async
         api.stop()
         stop.set()
         ending.set()
+    if api.office.closing:
+        await asyncio.wait(api.office.closing, timeout=STREAMS_END)
 
 
 @contextlib.asynccontextmanager

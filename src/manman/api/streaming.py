@@ -15,11 +15,11 @@ from manman.api.office import Office
 from manman.errors import RefusedError, Transient
 
 LOOK_AGAIN = 5.0
-HEARTBEAT = 15.0
+TICK = 1.0
 
 
 async def open_stream(office: Office, ask: Ask) -> AsyncIterator[Message | None]:
-    """The messages of a stream; None every 15 s in which nothing is said. Raises before the first what `call` raises.
+    """The messages of a stream; None each second in which nothing is said. Raises before the first what `call` raises.
 
     Ends with the method's own `bye` when rights are lost (looked at every 5 s) or the process ends.
     """
@@ -38,35 +38,31 @@ class _Pump:
         self.ask = ask
         self.stream = stream
         self.source = source
-        self.looked = self.said = office.clock()
+        self.looked = office.clock()
 
     async def run(self) -> AsyncIterator[Message | None]:
         stopping = asyncio.ensure_future(self.office.stopping.wait())
         coming = asyncio.ensure_future(anext(self.source, None))
         try:
             while True:
-                await asyncio.wait({coming, stopping}, timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait({coming, stopping}, timeout=TICK, return_when=asyncio.FIRST_COMPLETED)
                 if coming.done():
                     message = coming.result()
                     if message is None:
                         return
-                    self.said = self.office.clock()
                     yield message
                     coming = asyncio.ensure_future(anext(self.source, None))
-                elif self._is_quiet():
+                else:
                     yield None
                 reason = "shutting_down" if stopping.done() else await self._lost()
                 if reason is not None:
                     yield self.stream.bye(reason)
                     return
         finally:
-            await self._end(coming, stopping)
-
-    def _is_quiet(self) -> bool:
-        if self.office.clock() - self.said < HEARTBEAT:
-            return False
-        self.said = self.office.clock()
-        return True
+            # In a task of its own: whoever reads may be cancelled at every await, and queues must be given back.
+            closing = asyncio.ensure_future(self._end(coming, stopping))
+            self.office.closing.add(closing)
+            closing.add_done_callback(self.office.closing.discard)
 
     async def _lost(self) -> str | None:
         """Why the caller may no longer listen; a database that is away takes nobody's rights."""

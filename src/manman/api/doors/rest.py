@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from typing import Any
 
@@ -105,7 +105,9 @@ class Rest:
         if method.streams:
             sse.resume(message, request.headers.get("last-event-id", ""))
             opened = await call.open_stream(self.office, ask)
-            return StreamingResponse(_frames(opened), media_type="text/event-stream", headers=dict(sse.HEADERS))
+            return StreamingResponse(
+                _frames(opened, request, self.office.clock), media_type="text/event-stream", headers=dict(sse.HEADERS)
+            )
         answer = await call.call(self.office, ask)
         headers = _headers(answer.message)
         if answer.replayed:
@@ -158,11 +160,21 @@ def _nowhere(verb: str, path: str, known: frozenset[str], trace_id: str) -> Resp
     return response
 
 
-async def _frames(opened: AsyncIterator[Message | None]) -> AsyncIterator[bytes]:
+async def _frames(
+    opened: AsyncIterator[Message | None], request: Request, clock: Callable[[], float]
+) -> AsyncIterator[bytes]:
+    said = clock()
     yield sse.FIRST
     async with aclosing(opened) as messages:  # type: ignore[type-var]
         async for message in messages:
-            yield sse.HEARTBEAT if message is None else sse.frame(message)
+            if message is not None:
+                said = clock()
+                yield sse.frame(message)
+            elif await request.is_disconnected():
+                return
+            elif clock() - said >= sse.HEARTBEAT_SECONDS:
+                said = clock()
+                yield sse.HEARTBEAT
 
 
 async def _lifespan(receive: Any, send: Any) -> None:

@@ -15,6 +15,7 @@ HEADERS = {
 }
 FIRST = b"retry: 1000\n\n"
 HEARTBEAT = b": still here\n\n"
+HEARTBEAT_SECONDS = 15.0
 
 
 def frame(message: Message) -> bytes:
@@ -40,7 +41,7 @@ def named(message: Message) -> tuple[str, str]:
 def resume(request: Message, last: str) -> None:
     """Moves a stream's request behind the last event that its reader has; what is no number or cursor is ignored."""
     match request:
-        case events_pb2.WatchEventsRequest():
+        case events_pb2.WatchEventsRequest() if last:
             request.after = last
         case logs_pb2.StreamLogsRequest() if last.isascii() and last.isdigit() and len(last) < 19:
             setattr(request, "from", int(last) + 1)
