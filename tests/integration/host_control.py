@@ -17,8 +17,8 @@ from contract.places import Place
 
 from manman.domain.ids import HostId, SessionId
 from manman.errors import Unavailable
-from manman.events import codec, outbox, topology
-from manman.events.bus import Bus, Consumer
+from manman.events import codec, outbox, topics, topology
+from manman.events.bus import Bus, Consumer, Outgoing
 from manman.events.codec import Message
 from manman.events.contracts import LogLine, LogLines
 from manman.v1.types import Launch, LaunchPort, Readiness, RestartPolicy, StopSpec
@@ -151,6 +151,10 @@ class Control:
     async def tell(self, verb: Any, *, ttl: timedelta | None = None, **fields: Any) -> None:
         row = outbox.command(HOST, verb, now=datetime.now(UTC), chance=os.urandom, ttl=ttl, **fields)
         await self.bus.publish([outbox.outgoing(row)])
+
+    async def raw(self, key: str, body: bytes) -> None:
+        """Bytes under a key, whatever they are."""
+        await self.bus.publish([Outgoing(exchange=topics.INTERNAL, key=key, body=body)])
 
     async def start(self, deployment_id: int, session_id: int, *, run: int, version: int, **more: Any) -> None:
         await self.tell(
