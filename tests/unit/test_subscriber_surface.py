@@ -25,6 +25,8 @@ PROMISED = {
     "SessionStopped",
     "SessionUnreachable",
     "Subscriber",
+    "Watched",
+    "watch",
 }
 
 

@@ -11,6 +11,8 @@
 
     await subscriber.run(take, stop)
 
+Without a broker in reach, `watch(client, after)` gives the same events from the API, with cursors to keep.
+
 Events wait in the queue while nobody reads. One may come twice (same `id`), never two under one id; a session's come in order.
 Types that this version does not know arrive as `OtherEvent`. What may go wrong: a handler that raises is tried again, then its
 event goes to `<queue>.dead` with the reason; a broker that is away is waited for.
@@ -33,6 +35,7 @@ from manman.subscriber.typed import (
     SessionStopped,
     SessionUnreachable,
 )
+from manman.subscriber.watching import Watched, watch
 
 __all__ = [
     "Endpoint",
@@ -51,4 +54,6 @@ __all__ = [
     "SessionStopped",
     "SessionUnreachable",
     "Subscriber",
+    "Watched",
+    "watch",
 ]

@@ -102,6 +102,10 @@ _SESSION: dict[str, type[SessionEvent]] = {
     "manman.session.crashed": SessionCrashed,
     "manman.session.unreachable": SessionUnreachable,
     "manman.session.reachable": SessionReachable,
+    # The steps between are seen through the API only.
+    "manman.session.pending": SessionEvent,
+    "manman.session.starting": SessionEvent,
+    "manman.session.stopping": SessionEvent,
 }
 
 
@@ -118,6 +122,7 @@ def event_of(delivery: Delivery) -> Event:
         return made(id=id, type=delivery.key, sequence=sequence, attempts=delivery.attempts, host=message.body)
     if isinstance(message.body, contracts.SessionEvent):
         kind: type[SessionEvent] = _SESSION[delivery.key]
+        sequence = message.body.number if sequence is None else sequence
         return kind(id=id, type=delivery.key, sequence=sequence, attempts=delivery.attempts, session=message.body)
     raise Malformed("body", f"is not what {delivery.key!r} carries")
 
