@@ -1,13 +1,14 @@
 """What a bus does when what it stands on is stopped, killed, started again."""
 
 import asyncio
+import signal
 import uuid
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
 import pytest
-from contract.places import Place
+from contract.places import Place, child, line_of
 from harness import Postgres, RabbitMQ
 
 from manman.errors import OutOfReach, Unavailable
@@ -143,3 +144,17 @@ async def test_with_endless_patience_it_comes_up_when_the_ground_does(ground: Gr
         assert await bus.publish([says(f"{word}.x", 1)]) == [Outcome.CONFIRMED]
     finally:
         await bus.close()
+
+
+async def test_a_frozen_consumer_is_replaced_by_the_broker(rabbitmq_url: str, word: str) -> None:
+    place = Place("rabbitmq", rabbitmq_url)
+    queue = Queue(name=word, single_active_consumer=True)
+    async with place.bus(bound(queue, f"{word}.#")) as bus:
+        with child(place, "consume", word, "5") as frozen:
+            assert await asyncio.to_thread(line_of, frozen) == "consuming"
+            async with bus.consume(word, 5) as standby:
+                await bus.publish([says(f"{word}.x", n) for n in range(5)])
+                assert await asyncio.to_thread(line_of, frozen) == "0 1 2 3 4"
+                frozen.send_signal(signal.SIGSTOP)
+                got = await standby.get_batch(5, linger=SOON, wait=SOON)
+                assert [delivery.body for delivery in got] == [b"0", b"1", b"2", b"3", b"4"]
