@@ -22,7 +22,8 @@ M = TypeVar("M", bound=Message)
 
 def endpoints_of(row: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The endpoints of a row that has `ports`, `addresses` and `join_url`."""
-    ports = row["ports"] or []
+    shown = endpoints.for_players(port["name"] for port in row["ports"] or [])
+    ports = [port for port in row["ports"] or [] if port["name"] in shown]
     main = endpoints.main_port([port["name"] for port in ports])
     found = []
     for port in ports:

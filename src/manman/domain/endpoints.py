@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from manman.v1.types import Endpoint
 
 LOOPBACK = "127.0.0.1"
+CONSOLE = "console"
 WILDCARDS = frozenset({"", "0.0.0.0", "0.0.0.0/0", "::", "::/0"})
 _VARIABLE = re.compile(r"\$\{(address|port|name)\}")
 
@@ -35,6 +36,11 @@ def endpoint(
     address = join_address(bound, host_addresses)
     url = join_url(template, name, address, port) if main else ""
     return Endpoint(name=name, protocol=protocol, address=address, port=port, join_url=url)
+
+
+def for_players(names: Iterable[str]) -> list[str]:
+    """The ports that players are told of: all but a console's, which only this machine can reach."""
+    return [name for name in names if name != CONSOLE]
 
 
 def main_port(names: Sequence[str]) -> str | None:

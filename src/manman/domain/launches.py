@@ -18,6 +18,7 @@ from manman.domain.outcomes import Refused
 from manman.v1.types import (
     ConfigFile,
     ConfigLink,
+    ConsoleSpec,
     GameConfigSpec,
     Launch,
     LaunchPort,
@@ -32,7 +33,8 @@ VARIABLE = re.compile(r"\$\{([^${}]*)\}")
 LAUNCH_LIMIT = 1 << 20
 SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
 PROTOCOLS = ("tcp", "udp")
-QUERIES = ("a2s", "teeworlds", "minetest", "bzflag")
+QUERIES = ("a2s", "teeworlds", "minetest", "bzflag", "openttd")
+CONSOLES = ("terminal", "tcp", "none")
 READY_TIMEOUT = timedelta(minutes=10)
 
 
@@ -73,7 +75,7 @@ def render(spec: GameConfigSpec, placed: Placed) -> Launch | Refused:
     )
     if unknown:
         return Refused("config_invalid", f"${{{unknown[0]}}} is no variable; there is {', '.join(sorted(variables))}")
-    launch = _filled(spec, placed, lambda text: VARIABLE.sub(lambda m: variables[m.group(1)], text))
+    launch = _filled(spec, placed, given, lambda text: VARIABLE.sub(lambda m: variables[m.group(1)], text))
     content = msgspec.json.encode(launch, order="sorted")
     if len(content) > LAUNCH_LIMIT:
         return Refused(
@@ -82,7 +84,7 @@ def render(spec: GameConfigSpec, placed: Placed) -> Launch | Refused:
     return msgspec.structs.replace(launch, digest=hashlib.sha256(content).hexdigest(), version=placed.version)
 
 
-def _filled(spec: GameConfigSpec, placed: Placed, fill: Any) -> Launch:
+def _filled(spec: GameConfigSpec, placed: Placed, given: Mapping[str, Any], fill: Any) -> Launch:
     over = placed.overrides or Overrides()
     files = {f.path: f for f in spec.files} | {f.path: f for f in over.files}
     secret = [str(v) for v in placed.secrets.values() if len(str(v)) >= 4]
@@ -103,7 +105,7 @@ def _filled(spec: GameConfigSpec, placed: Placed, fill: Any) -> Launch:
         expected_exit_codes=list(spec.expected_exit_codes) or [0],
         query=spec.query,
         terminal=_first(spec.terminal, True),
-        console=spec.console,
+        console=_console(spec, given),
         withhold_tail=spec.withhold_tail,
         secrets=secret,
     )
@@ -116,6 +118,13 @@ def _stop(stop: StopSpec | None) -> StopSpec:
     return StopSpec(
         command=stop.command, signal=stop.signal or ("" if stop.command else "SIGTERM"), grace=stop.grace or "30s"
     )
+
+
+def _console(spec: GameConfigSpec, given: Mapping[str, Any]) -> ConsoleSpec | None:
+    """The config's console; in place of the parameter's name its value, which the host needs."""
+    if spec.console is None or not spec.console.password:
+        return spec.console
+    return msgspec.structs.replace(spec.console, password=str(given.get(spec.console.password) or ""))
 
 
 def merged_restart(config: RestartPolicy | None, deployment: RestartPolicy | None) -> RestartPolicy:
@@ -228,6 +237,7 @@ def _end_faults(spec: GameConfigSpec) -> list[SpecFault]:
     if ready.kind == "query" and spec.query is None:
         found.append(SpecFault("/query", "readiness by query needs one"))
     found += _query_faults(spec.query, names)
+    found += _console_faults(spec, names)
     if spec.stop is not None and spec.stop.signal and spec.stop.signal not in SIGNALS:
         found.append(SpecFault("/stop/signal", f"{spec.stop.signal!r} must be one of {', '.join(SIGNALS)}"))
     if spec.restart is not None and spec.restart.policy not in ("", "on_crash", "always", "never"):
@@ -243,6 +253,20 @@ def _query_faults(query: Query | None, names: set[str]) -> list[SpecFault]:
         found.append(SpecFault("/query/protocol", f"{query.protocol!r} must be one of {', '.join(QUERIES)}"))
     if query.port not in names:
         found.append(SpecFault("/query/port", f"{query.port!r} is no port of this config"))
+    return found
+
+
+def _console_faults(spec: GameConfigSpec, names: set[str]) -> list[SpecFault]:
+    console = spec.console
+    if console is None:
+        return []
+    found = []
+    if console.kind not in CONSOLES:
+        found.append(SpecFault("/console/kind", f"{console.kind!r} must be one of {', '.join(CONSOLES)}"))
+    if console.kind == "tcp" and console.port not in names:
+        found.append(SpecFault("/console/port", f"{console.port!r} is no port of this config"))
+    if console.kind == "tcp" and console.password not in {p.name for p in spec.parameters if p.type == "secret"}:
+        found.append(SpecFault("/console/password", f"{console.password!r} is no secret parameter of this config"))
     return found
 
 

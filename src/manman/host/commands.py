@@ -201,6 +201,8 @@ class Commands:
         runner = self._supervisor.runner(SessionId(command.session_id or 0))
         problem = "it came too late" if is_old else "the session has no game here"
         if not is_old and runner is not None:
+            if not runner.may_repeat_input:
+                self._means.journal.settle(command.command_id)
             problem = await runner.type(command.line or "", command.command_id) or ""
         with self._means.journal.write():
             if problem:

@@ -27,6 +27,7 @@ from manman.v1.types import Launch, LaunchPort
 PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games"
 DEMO = "manman-demo"
 READY_TIMEOUT, GRACE = 600.0, 30.0
+_SHARED = ("usr/share/", "usr/lib/", "usr/games/")
 
 
 def free_uid(numbers: str, taken: Iterable[int]) -> int:
@@ -147,7 +148,7 @@ def _target(target: str, game: Path, bind_roots: Sequence[str]) -> Path:
     if not target.startswith("/"):
         inside = game.joinpath(*files.parts_of(target))
         machine = Path("/").joinpath(*files.parts_of(target))
-        return machine if not inside.exists() and machine.exists() and target.startswith("usr/share/") else inside
+        return machine if not inside.exists() and machine.exists() and target.startswith(_SHARED) else inside
     if not files.may_bind(Path(target), [Path(root) for root in bind_roots]):
         raise files.Escapes(f"{target} is outside of HOST_BIND_ROOTS")
     return Path(target)

@@ -14,7 +14,7 @@ import msgspec
 
 from manman.domain.ids import SessionId
 from manman.errors import Unavailable
-from manman.host import ending, players
+from manman.host import consoles, ending, players
 from manman.host.means import Means
 from manman.host.runtimes import Found, NotLaunched
 from manman.host.sessions import HeldSession
@@ -69,6 +69,11 @@ class Runner:
 
     async def type(self, line: str, command_id: str) -> str | None:
         """Gives a line to the game's console, once per command. None, or why it was not taken."""
+        launch = self._means.launches.begun(self._held.deployment_id)
+        if launch is not None and consoles.is_by_port(launch):
+            return await consoles.type_line(launch, line)
+        if consoles.has_none(launch):
+            return "this game has no console"
         if self._wire is None:
             return "the game's wrapper is not connected"
         try:
@@ -76,6 +81,11 @@ class Runner:
         except Unavailable as error:
             return str(error)
         return None if reply.get("ok") else str(reply.get("detail") or reply.get("code"))
+
+    @property
+    def may_repeat_input(self) -> bool:
+        """Whether the game's wrapper drops a line that it had; a console port does not."""
+        return not consoles.is_by_port(self._means.launches.begun(self._held.deployment_id))
 
     # ---- its life -----------------------------------------------------------------------------------
 

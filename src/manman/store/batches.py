@@ -180,7 +180,8 @@ def session_of(row: Any) -> Session:
 
 
 def _names_of(row: Mapping[str, Any]) -> SessionNames:
-    ports = row["ports"] or []
+    shown = endpoints.for_players(port["name"] for port in row["ports"] or [])
+    ports = [port for port in row["ports"] or [] if port["name"] in shown]
     main = endpoints.main_port([port["name"] for port in ports])
     joined = [
         endpoints.endpoint(
