@@ -4,9 +4,9 @@ SELECT value FROM counters WHERE name = 'events' FOR UPDATE;
 -- name: move
 -- Under the counter's lock: positions are in commit order and without a gap, because nobody else gives any.
 WITH gone AS (
-    DELETE FROM outbox WHERE id IN (
+    DELETE FROM outbox WHERE id = ANY (ARRAY(
         SELECT id FROM outbox WHERE exchange IS DISTINCT FROM 'manman' ORDER BY id LIMIT $2
-    )
+    ))
     RETURNING *
 ), numbered AS (
     SELECT gone.*, $1::bigint + row_number() OVER (ORDER BY id) AS position FROM gone
@@ -30,8 +30,8 @@ SELECT pg_notify('manman_events', $1::text);
 -- Above the last published position; rows without an exchange are only passed over.
 SELECT e.epoch, e.position, e.id AS event_id, e.type, e.at, e.exchange, e.key, e.body, e.headers, e.host, e.session,
        e.deployment, e.sequence, e.public, NULL::interval AS ttl
-FROM events e, installation i
-WHERE e.epoch = i.epoch AND e.position > (SELECT value FROM counters WHERE name = 'published')
+FROM events e
+WHERE e.epoch = (SELECT epoch FROM installation) AND e.position > (SELECT value FROM counters WHERE name = 'published')
 ORDER BY e.position LIMIT $1;
 
 -- name: advance

@@ -127,7 +127,11 @@ async def single(settings: DatabaseSettings, **server_settings: str) -> Connecti
     try:
         with reach():
             conn = await asyncpg.connect(**given)
-            await prepare(conn)
+            try:
+                await prepare(conn)
+            except BaseException:
+                conn.terminate()
+                raise
             return conn
     except (*_REFUSED, ValueError, asyncpg.InterfaceError) as error:
         raise OutOfReach(f"{settings.source}: the database refuses: {_line(error)}") from error
