@@ -14,7 +14,7 @@ from manman.v1.types import Launch
 
 LOOPBACK = "127.0.0.1"
 DEADLINE = 5.0
-ECHO = 1.0  # seconds that the game gets to show that it has read the line
+ECHO = 2.0  # seconds that the game gets to read the line and to close its end
 
 
 def is_by_port(launch: Launch | None) -> bool:
@@ -54,11 +54,13 @@ async def _talk(port: int, password: str, line: str) -> None:
             raise Unavailable(f"the game's console refuses: {answer.decode(errors='replace').strip()}")
         writer.write("".join(c for c in line if c.isprintable()).encode() + b"\n")
         await writer.drain()
+        # The end of ours is told first and the game's awaited: many a game dies of writing to a console that is gone.
+        writer.write_eof()
         try:
             async with asyncio.timeout(ECHO):
-                await _sentence(reader)
-        except TimeoutError:
-            pass  # nothing to say about it is no refusal
+                await reader.read(-1)
+        except (OSError, TimeoutError):
+            pass  # the line was written
     finally:
         writer.close()
 
