@@ -11,9 +11,9 @@ from integration.store_rows import AT, a_deployment, a_host, a_pool, a_session, 
 
 from manman.domain import ranges
 from manman.domain.ids import SessionId
-from manman.domain.sessions import Desired, Restart, Status
+from manman.domain.sessions import Desired, Restart, Session, Status
 from manman.store import session_leases, sessions, sweeps
-from manman.store.pool import Pool
+from manman.store.pool import Connection, Pool
 
 pytestmark = pytest.mark.both_postgres
 SECOND = timedelta(seconds=1)
@@ -26,23 +26,28 @@ async def pool(database_url: str) -> AsyncIterator[Pool]:
     await pool.close()
 
 
+async def walked(conn: Connection, row: Session) -> Session:
+    """A session that was written through starting and running to stopping, a second each."""
+    steps = [
+        (Status.STARTING, {}),
+        (Status.RUNNING, {"started_at": AT + 2 * SECOND, "players": 3}),
+        (Status.STOPPING, {"desired": Desired.STOPPED}),
+    ]
+    for number, (status, changes) in enumerate(steps, 1):
+        after = replace(row, status=status, number=number + 1, at=AT + number * SECOND, **changes)
+        write = sessions.update_session_start if status is Status.RUNNING else sessions.update_status
+        assert await write(conn, [after], [a_step(row, after)]) == [1]
+        row = after
+    return row
+
+
 async def test_a_session_goes_its_way_and_each_time_is_written_once(pool: Pool) -> None:
     async with pool.acquire() as conn:
         host = await a_host(conn)
         deployment = await a_deployment(conn, host)
         begun = a_session(1, deployment, host, cause="restart_policy", previous_session_id=None, launch="abc")
         assert await sessions.insert(conn, [begun], [a_step(None, begun)]) == [1]
-        steps = [
-            (Status.STARTING, {}),
-            (Status.RUNNING, {"started_at": AT + 2 * SECOND, "players": 3}),
-            (Status.STOPPING, {"desired": Desired.STOPPED}),
-        ]
-        row = begun
-        for number, (status, changes) in enumerate(steps, 1):
-            after = replace(row, status=status, number=number + 1, at=AT + number * SECOND, **changes)
-            write = sessions.update_session_start if status is Status.RUNNING else sessions.update_status
-            assert await write(conn, [after], [a_step(row, after)]) == [1]
-            row = after
+        row = await walked(conn, begun)
         over = replace(
             row,
             status=Status.STOPPED,
