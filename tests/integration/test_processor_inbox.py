@@ -304,3 +304,54 @@ async def test_nothing_else_reaches_external(home: House) -> None:
     assert await home.value(
         "SELECT count(*) FROM events WHERE position <= (SELECT value FROM counters WHERE name = 'events')"
     )
+
+
+async def test_a_restored_database_takes_over_what_its_hosts_know_and_begins_a_new_epoch(home: House) -> None:
+    agent = await home.host()
+    deployment = await home.deployment(agent)
+    before = await home.value("SELECT last_value FROM sessions_id_seq")
+    epoch = await home.value("SELECT epoch FROM installation")
+    version = epoch * 2**32 + 40
+    held = {
+        "deployment_id": deployment,
+        "desired": "running",
+        "desired_version": version,
+        "fresh_version": version - 1,
+        "last_run": 12,
+    }
+    live = {"session_id": 88, "deployment_id": deployment, "status": "running", "run": 12, "begun_version": version}
+    await agent.say("host", "report", deployments=[held], sessions=[live], lease=[[90, 99]])
+    await home.until_status(88, "running")
+    query = "SELECT desired, desired_version, fresh_version, seen_version, last_run, last_session FROM deployments"
+    assert await home.rows(query) == [("running", version, version - 1, version, 12, 88)]
+    assert await home.value("SELECT epoch FROM installation") == epoch + 1
+    assert await home.value("SELECT last_value FROM sessions_id_seq") >= before + 1_000_000
+    assert await home.value("SELECT ids @> '{[90,100)}'::int8multirange FROM session_leases")
+    await home.until_event("manman.session.running", session_id=88)
+    await agent.say(
+        "session", "pending", session_id=90, deployment_id=deployment, run=13, previous_session_id=88,
+        cause="restart_policy", desired_version=version,
+    )  # fmt: skip
+    await home.until_status(90, "pending")
+    assert await home.value("SELECT reason FROM sessions WHERE id = 88") == "unknown"
+    assert await home.value("SELECT count(*) FROM dead_letters") == 0
+
+
+async def test_a_former_host_is_told_to_stop_until_it_has_seen_it(home: House) -> None:
+    old, new = await home.host(), await home.host()
+    deployment = await home.deployment(new)
+    await home.execute(
+        "INSERT INTO revocations (host, deployment, version, created_at) VALUES ($1, $2, 9, clock())",
+        old.id,
+        deployment,
+    )
+
+    async def told() -> bool:
+        await old.heartbeat()
+        return any(verb == "stop" for verb, _ in home.commands.get(old.id, []))
+
+    await home.until("the stop", told)
+    assert (await home.until_command(old.id, "stop"))["desired_version"] == 9
+    await old.say("deployment", "seen", deployment_id=deployment, desired_version=9)
+    await home.until_settled(old)
+    assert await home.value("SELECT count(*) FROM revocations") == 0

@@ -8,14 +8,15 @@ from manman.domain import hosts as rules
 from manman.domain import ranges
 from manman.domain.hosts import HostMoved, Presence
 from manman.domain.ids import Chance, DeploymentId, HostId, SessionId
-from manman.domain.sessions import Session
+from manman.domain.sessions import LIVE, Session
+from manman.domain.wishes import EPOCH
 from manman.events import announce, contracts
 from manman.events.announce import Names
 from manman.events.outbox import OutboxRow
 from manman.processor import fold, notices
 from manman.processor.outcomes import Refusal
 from manman.processor.world import Arrived, Journal, World
-from manman.store import attempts, batches, session_leases, sweeps
+from manman.store import attempts, batches, installation, session_leases, sweeps
 from manman.store.pool import Connection, Pool
 from manman.store.save import Changes, save
 
@@ -149,6 +150,13 @@ async def commit(conn: Connection, world: World, rules_: Rules) -> None:
         world.tell(host_id, "report", boot=boot)
     if world.report_wanted:
         await sweeps.ask(conn, world.report_wanted)
+    if world.released:
+        await sweeps.release(conn, world.released)
+    for host_id, held in world.lease_taken_over.items():
+        world.leases[host_id] = await sweeps.take_over_lease(conn, host_id, held)
+    if world.restored_from is not None:
+        epoch = world.restored_from // EPOCH + 1
+        await installation.begin_epoch(conn, epoch, "a host has seen a version above the row's")
     messages = [*await _announcements(conn, world), *lease_rows, *world.commands]
     inserted = [world.sessions[s] for s in sorted(world.inserted)]
     updated = [world.sessions[s] for s in sorted(world.touched_sessions - world.inserted)]
@@ -197,7 +205,7 @@ def _deployments_on(world: World, host_id: HostId) -> int:
 async def _announcements(conn: Connection, world: World) -> list[OutboxRow]:
     """Every transition and every host that came or went, with names joined once."""
     away = {m.host_id for m in world.hosts_moved}
-    live = await batches.live_on_hosts(conn, away) if away else []
+    live = await _live(conn, world, away) if away else []
     concerned = {m.after.id for m in world.moved} | {s.id for s in live}
     names = await _names(conn, world, concerned, away)
     rows = announce.announce(world.moved, names, world.now, world.chance)
@@ -205,6 +213,13 @@ async def _announcements(conn: Connection, world: World) -> list[OutboxRow]:
     for moved in world.hosts_moved:
         rows += host_moved(moved, names, [s for s in live if s.host_id == moved.host_id], world)
     return rows
+
+
+async def _live(conn: Connection, world: World, hosts: set[HostId]) -> list[Session]:
+    """The live sessions of these hosts as they are after this batch: one that it ended is not said to be reachable."""
+    rows = {s.id: s for s in await batches.live_on_hosts(conn, hosts)}
+    rows |= {s.id: s for s in world.sessions.values() if s.host_id in hosts}
+    return [rows[s] for s in sorted(rows) if rows[s].status in LIVE]
 
 
 async def _names(conn: Connection, world: World, sessions: set[SessionId], hosts: set[HostId]) -> Names:

@@ -48,12 +48,12 @@ def _gave_up(world: World, message: Message, before: Deployment, body: contracts
 def seen(world: World, message: Message, body: contracts.DeploymentSeen) -> Outcome | Refusal:
     """`status.deployment.seen`: the wish that its host holds; above the row's, its host is asked for a report."""
     deployment = world.deployments.get(body.deployment_id)
+    if message.host_id is not None and (deployment is None or message.host_id != deployment.host_id):
+        # It was taken from this host, which has now seen the stop; who never had it says nothing that matters.
+        world.released[message.host_id, body.deployment_id] = body.desired_version
+        return Outcome.LATE
     if deployment is None:
         return Outcome.LATE
-    if message.host_id is not None and message.host_id != deployment.host_id:
-        return Refusal(
-            "foreign", f"deployment {deployment.id} is on host {deployment.host_id}, not on host {message.host_id}"
-        )
     if body.desired_version > deployment.desired_version:
         world.ask_report(deployment.host_id)
     if body.desired_version == deployment.seen_version:

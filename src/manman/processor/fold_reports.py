@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import assert_never
 
-from manman.domain import deployments, reports
+from manman.domain import deployments, ranges, reports
 from manman.domain.hosts import GOODBYE
 from manman.domain.ids import HostId
 from manman.domain.reports import Act, Verdict
@@ -22,7 +22,8 @@ def report(world: World, message: Message, body: contracts.HostReport) -> Outcom
     if body.boot is not None and body.boot < heard.boot:
         return Outcome.LATE
     for held in body.deployments:
-        _deployment(world, body.host_id, held)
+        if _deployment(world, body.host_id, held):
+            world.lease_taken_over[body.host_id] = ranges.merged(body.lease)
     _sessions(world, message, body)
     now = world.hosts[body.host_id]
     if now.returned_at is not None or now.beat == GOODBYE:
@@ -45,15 +46,20 @@ def _sessions(world: World, message: Message, body: contracts.HostReport) -> Non
     world.reported[body.host_id] = frozenset(reported)
 
 
-def _deployment(world: World, host_id: HostId, held: contracts.DeploymentSaid) -> None:
+def _deployment(world: World, host_id: HostId, held: contracts.DeploymentSaid) -> bool:
+    """What a host holds of a deployment; whether it knew more than the row: then the database was restored."""
     row = world.deployments.get(held.deployment_id)
     if row is None or row.host_id != host_id:
-        return
+        return False
     after = deployments.seen(row, held.desired_version)
     if held.desired is not None and held.desired_version is not None:
         wish = Wish(desired=Desired(held.desired), version=held.desired_version, fresh_version=held.fresh_version or 0)
         after = deployments.taken_over(after, wish)
     world.keep_deployment(replace(after, last_run=max(after.last_run, held.last_run or 0)))
+    if after.desired_version == row.desired_version:
+        return False
+    world.restored_from = max(world.restored_from or 0, after.desired_version)
+    return True
 
 
 def _session(world: World, message: Message, row: Session, said: contracts.SessionSaid | None) -> None:

@@ -154,7 +154,7 @@ def begin(world: World, host_id: HostId, body: contracts.SessionStatus | contrac
 def _new_row(
     world: World, deployment: Deployment, body: contracts.SessionStatus | contracts.SessionSaid, heard: Said, run: int
 ) -> Session:
-    at = clipped(heard.at, after=heard.at, now=world.now)
+    at = min(heard.at, world.now)
     return Session(
         id=body.session_id,
         deployment_id=deployment.id,

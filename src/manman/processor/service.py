@@ -34,7 +34,7 @@ from manman.processor.relay import Relay
 from manman.processor.settings import ProcessorSettings
 from manman.processor.sweeps import deadlines, hosts, lost, reports, retention, wishes
 from manman.processor.world import Arrived
-from manman.store import attempts
+from manman.store import attempts, installation
 from manman.store import pool as pools
 from manman.store.pool import Connection, Pool
 from manman.store.settings import DatabaseSettings
@@ -109,6 +109,8 @@ class Processor:
         try:
             await self._declare(stop)
             if not stop.is_set():
+                async with pool.transaction() as conn:
+                    await installation.notice_cluster(conn)
                 await self._work(pool, stop)
         finally:
             if self._pool is None:

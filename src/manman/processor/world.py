@@ -75,6 +75,9 @@ class World:
     lease_wanted: set[HostId] = field(default_factory=set)
     report_wanted: dict[HostId, int | None] = field(default_factory=dict)
     agent_versions: dict[HostId, str] = field(default_factory=dict)
+    released: dict[tuple[HostId, DeploymentId], int] = field(default_factory=dict)
+    restored_from: int | None = None
+    lease_taken_over: dict[HostId, Ranges] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
 
     def count(self, what: str) -> None:

@@ -5,15 +5,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
 from manman.domain.hosts import Pulse
 from manman.domain.ids import DeploymentId, HostId, SessionId
+from manman.domain.ranges import Ranges
 from manman.domain.sessions import Desired
 from manman.domain.wishes import Wish
+from manman.store import session_leases
 from manman.store.pool import Connection, Row
 from manman.store.sql import load
 
@@ -75,6 +77,18 @@ async def revocations(conn: Connection, threshold: timedelta, most: int) -> list
         Revoked(host_id=HostId(r["host"]), deployment_id=DeploymentId(r["deployment"]), version=r["version"])
         for r in await conn.fetch(sql["revocations"], threshold, most)
     ]
+
+
+async def release(conn: Connection, seen: Mapping[tuple[HostId, DeploymentId], int]) -> None:
+    """Forget the stops that former hosts have seen: (host, deployment) to the version that it holds."""
+    keys = sorted(seen)
+    await conn.execute(sql["release"], [k[0] for k in keys], [k[1] for k in keys], [seen[k] for k in keys])
+
+
+async def take_over_lease(conn: Connection, host: HostId, held: Ranges) -> Ranges:
+    """A restored database believes the lease that a host still holds: its ids without those that have a session. The whole set."""
+    found = await conn.fetchval(sql["take_over_lease"], host, session_leases.to_multirange(held))
+    return session_leases.of_multirange(found or ())
 
 
 async def hosts_to_ask(conn: Connection, threshold: timedelta, most: int) -> list[HostId]:

@@ -51,6 +51,17 @@ WITH due AS (
 UPDATE revocations r SET sent_at = clock() FROM due WHERE r.host = due.host AND r.deployment = due.deployment
 RETURNING r.host, r.deployment, r.version
 
+-- name: release
+DELETE FROM revocations r USING unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS u (host, deployment, version)
+ WHERE r.host = u.host AND r.deployment = u.deployment AND u.version >= r.version
+
+-- name: take_over_lease
+WITH used AS (
+    SELECT coalesce(range_agg(int8range(s.id, s.id, '[]')), '{}') AS ids
+      FROM unnest($2::text::int8multirange) AS part (ids) JOIN sessions s ON s.id >= lower(part.ids) AND s.id < upper(part.ids))
+UPDATE session_leases l SET ids = l.ids + ($2::text::int8multirange - used.ids) FROM used WHERE l.host = $1
+RETURNING l.ids
+
 -- name: hosts_to_ask
 -- Fresh hosts that came back without a report, or from whose journal something is missing without progress.
 SELECT b.host FROM host_heartbeats b

@@ -1,0 +1,42 @@
+"""The installation: which epoch it is. A restored database starts a new one.
+
+Versions are epoch · 2³² + number and positions are read within an epoch, so what is new beats all that was before the restore, and no
+session id is given twice. A restore is noticed by another cluster or timeline at a service's start, and by a host that has seen a
+version above a row's.
+"""
+
+from __future__ import annotations
+
+from manman.observability import get_logger
+from manman.store import session_leases
+from manman.store.pool import Connection
+from manman.store.sql import load
+
+sql = load(__name__)
+log = get_logger(__name__)
+
+
+async def notice_cluster(conn: Connection) -> bool:
+    """Compare the cluster with the one that was; whether a new epoch began. Needs a transaction."""
+    now = await conn.fetchrow(sql["cluster"])
+    known = await conn.fetchrow(sql["lock"])
+    same = (known["system_identifier"], known["timeline_id"]) == (now["system_identifier"], now["timeline_id"])
+    if same:
+        return False
+    await conn.execute(sql["remember"], now["system_identifier"], now["timeline_id"])
+    if known["system_identifier"] is None:
+        return False
+    begun = await begin_epoch(conn, known["epoch"] + 1, "another cluster or timeline")
+    if begun:
+        await session_leases.void(conn)
+    return begun
+
+
+async def begin_epoch(conn: Connection, epoch: int, why: str) -> bool:
+    """Begin this epoch unless it, or a later one, has begun; whether it did. Needs a transaction."""
+    if await conn.fetchval(sql["raise_epoch"], epoch) is None:
+        return False
+    await conn.execute(sql["carry_events"], epoch)
+    await conn.execute(sql["raise_identity"])
+    log.warning("epoch_began", epoch=epoch, why=why)
+    return True
