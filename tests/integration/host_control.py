@@ -30,11 +30,16 @@ FINAL = ("stopped", "crashed")
 
 
 def free_port() -> int:
-    """A port of loopback that nobody holds now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port of loopback that nobody holds now, for TCP and UDP, outside of those that connections get."""
+    while True:
+        port = 20000 + int.from_bytes(os.urandom(2), "big") % 12000
+        with socket.socket() as tcp, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+            try:
+                tcp.bind(("127.0.0.1", port))
+                udp.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 def demo(deployment_id: int, *, version: int = 1, **changed: Any) -> Launch:
