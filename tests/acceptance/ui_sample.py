@@ -56,7 +56,7 @@ class Sample:
     dead_letters: int = 0
     refuse: dict[str, Any] | None = None
     watchers: list["asyncio.Queue[types.WatchEventsResponse]"] = field(default_factory=list)
-    typed: "asyncio.Queue[types.LogLine]" = field(default_factory=asyncio.Queue)
+    typed: "asyncio.Queue[list[types.LogLine]]" = field(default_factory=asyncio.Queue)
 
     def say(self, event: types.Event) -> None:
         """An event for everybody who watches."""
@@ -238,7 +238,7 @@ class _Api:
                 n=(len(past) and past[-1].n + 1) or 1, at=NOW, stream="in", text=f"kim › {body['line']}"
             )
             past.append(line)
-            self.sample.typed.put_nowait(line)
+            self.sample.typed.put_nowait([line])
             return reply(types.SendInputResponse(command_id="c"), 202)
         return reply({}, 202)
 
@@ -259,8 +259,8 @@ class _Api:
                 yield _event("bye", 0, types.LogBatch(session_id=number, bye="until_now"))
                 return
             while True:
-                line = await self.sample.typed.get()
-                yield _event("lines", line.n, types.LogBatch(session_id=number, lines=[line], last=line.n))
+                lines = await self.sample.typed.get()
+                yield _event("lines", lines[-1].n, types.LogBatch(session_id=number, lines=lines, last=lines[-1].n))
 
         return StreamingResponse(said(), media_type="text/event-stream")
 

@@ -106,161 +106,130 @@ def event(number: int, kind: str, at: datetime, one: types.Deployment | types.Ho
     )
 
 
+CELLAR = host(1, "cellar", "online", "192.168.1.23", cpu=0.41, memory_used_bytes=22 * GIB, live_sessions=2)
+RACK = host(2, "rack-2", "stale", "203.0.113.7", cpu=0.18, memory_used_bytes=int(12.1 * GIB), live_sessions=2)
+ATTIC = host(3, "attic", "online", "192.168.1.10", cpu=0.18, memory_used_bytes=int(9.1 * GIB), live_sessions=3)
+SILENT = RACK.last_seen
+
+# number, name, game, host, port, what else
+DEPLOYMENTS: list[tuple[int, str, str, types.Host, int, dict[str, Any]]] = [
+    (1, "Odin", "Valheim", CELLAR, 2456, {}),
+    (2, "Friday tees", "Teeworlds", ATTIC, 8303, {}),
+    (3, "Survival", "Minecraft", RACK, 25565, {}),
+    (4, "Creative", "Minecraft", RACK, 25566, {}),
+    (5, "Skyblock", "Luanti", ATTIC, 30000, {}),
+    (6, "Rocket", "Factorio", ATTIC, 34197, {"gave_up": "limit"}),
+    (7, "Old map", "OpenArena", CELLAR, 27960, {"desired": "stopped"}),
+]
+SUMMARIES: dict[int, dict[str, Any]] = {
+    1: {"session_id": 215, "status": "running", "started_at": ago(minutes=12, seconds=11), "players": 7},
+    2: {"session_id": 190, "status": "running", "started_at": ago(hours=30), "players": 4},
+    3: {
+        "session_id": 180,
+        "status": "running",
+        "started_at": ago(hours=70),
+        "players": 9,
+        "unreachable_since": SILENT,
+    },
+    4: {
+        "session_id": 212,
+        "status": "running",
+        "started_at": ago(minutes=34),
+        "players": 3,
+        "unreachable_since": SILENT,
+    },
+    5: {"session_id": 216, "status": "starting", "progress": 0.4},
+    6: {"session_id": 211, "status": "crashed", "reason": "port_taken", "ended_at": ago(minutes=21)},
+    7: {
+        "session_id": 170,
+        "status": "stopped",
+        "reason": "killed",
+        "started_at": ago(minutes=60),
+        "ended_at": ago(minutes=42),
+    },
+}
+CRASH: dict[str, Any] = {
+    "started_at": ago(hours=3.2),
+    "ended_at": ago(minutes=12, seconds=30),
+    "reason": "out_of_memory",
+    "signal": 9,
+    "detail": "It asked for more than its 4.0 GiB",
+    "tail": TAIL,
+    "restart": types.RestartPlan(attempt=1, of=5, at=ago(minutes=12, seconds=25)),
+    "players": 7,
+    "cause": "user kim",
+}
+# deployment, session, status, what else
+SESSIONS: list[tuple[int, int, str, dict[str, Any]]] = [
+    (5, 216, "starting", {"created_at": ago(minutes=2), "started_at": None, "progress": 0.4, "cause": "user kim"}),
+    (1, 215, "running", {"created_at": ago(minutes=12.4), "previous_session_id": 214, "cause": "restart_policy"}),
+    (1, 214, "crashed", CRASH),
+    (4, 212, "running", {"created_at": ago(minutes=36), "cause": "user kim"}),
+    (
+        6,
+        211,
+        "crashed",
+        {"started_at": None, "detail": "Another program holds port 34197/udp", "cause": "restart_policy"},
+    ),
+    (1, 209, "stopped", {"created_at": ago(days=3), "started_at": ago(days=3), "ended_at": ago(days=1, hours=5)}),
+    (2, 190, "running", {"created_at": ago(hours=30), "cause": "host_boot"}),
+    (3, 180, "running", {"created_at": ago(hours=70), "cause": "user kim"}),
+    (7, 170, "stopped", {"created_at": ago(hours=9), "exit_code": 137, "signal": 9, "cause": "user kim"}),
+]
+# number, type, minutes ago, deployment (0: the silent host), body
+EVENTS: list[tuple[int, str, float, int, dict[str, Any]]] = [
+    (500, "session.starting", 2.4, 5, {"session_id": 216, "previous_status": "pending", "cause": "user kim"}),
+    (499, "host.stale", 4.18, 0, {}),
+    (498, "session.unreachable", 4.4, 3, {"session_id": 180}),
+    (497, "session.unreachable", 4.4, 4, {"session_id": 212}),
+    (
+        496,
+        "session.running",
+        12.18,
+        1,
+        {"session_id": 215, "previous_status": "starting", "cause": "restart_policy"},
+    ),
+    (495, "session.pending", 12.47, 1, {"session_id": 215, "cause": "restart_policy"}),
+    (
+        494,
+        "session.crashed",
+        12.5,
+        1,
+        {"session_id": 214, "previous_status": "running", "reason": "out_of_memory", "players": 7},
+    ),
+    (493, "deployment.gave_up", 21, 6, {"reason": "limit"}),
+    (470, "session.running", 34, 4, {"session_id": 212, "previous_status": "starting"}),
+    (469, "session.starting", 36, 4, {"session_id": 212, "previous_status": "pending"}),
+    (468, "session.stopped", 42, 7, {"session_id": 170, "previous_status": "stopping", "reason": "killed"}),
+    (467, "session.stopping", 43, 7, {"session_id": 170, "previous_status": "running", "cause": "user kim"}),
+]
+
+
 def full() -> Sample:
     """Everything that can be seen at once."""
-    cellar = host(1, "cellar", "online", "192.168.1.23", cpu=0.41, memory_used_bytes=22 * GIB, live_sessions=2)
-    rack = host(2, "rack-2", "stale", "203.0.113.7", cpu=0.18, memory_used_bytes=int(12.1 * GIB), live_sessions=2)
-    attic = host(3, "attic", "online", "192.168.1.10", cpu=0.18, memory_used_bytes=int(9.1 * GIB), live_sessions=3)
-    since = rack.last_seen
-    summary = types.SessionSummary
-    odin = deployment(
-        1,
-        "Odin",
-        "Valheim",
-        cellar,
-        2456,
-        session=summary(session_id=215, status="running", started_at=ago(minutes=12, seconds=11), players=7),
-    )
-    tees = deployment(
-        2,
-        "Friday tees",
-        "Teeworlds",
-        attic,
-        8303,
-        session=summary(session_id=190, status="running", started_at=ago(hours=30), players=4),
-    )
-    survival = deployment(
-        3,
-        "Survival",
-        "Minecraft",
-        rack,
-        25565,
-        session=summary(session_id=180, status="running", started_at=ago(hours=70), players=9, unreachable_since=since),
-    )
-    creative = deployment(
-        4,
-        "Creative",
-        "Minecraft",
-        rack,
-        25566,
-        session=summary(
-            session_id=212, status="running", started_at=ago(minutes=34), players=3, unreachable_since=since
-        ),
-    )
-    sky = deployment(
-        5, "Skyblock", "Luanti", attic, 30000, session=summary(session_id=216, status="starting", progress=0.4)
-    )
-    rocket = deployment(
-        6,
-        "Rocket",
-        "Factorio",
-        attic,
-        34197,
-        gave_up="limit",
-        session=summary(session_id=211, status="crashed", reason="port_taken", ended_at=ago(minutes=21)),
-    )
-    old = deployment(
-        7,
-        "Old map",
-        "OpenArena",
-        cellar,
-        27960,
-        desired="stopped",
-        session=summary(
-            session_id=170, status="stopped", reason="killed", started_at=ago(minutes=60), ended_at=ago(minutes=42)
-        ),
-    )
-    deployments = [odin, tees, survival, creative, sky, rocket, old]
-    crashed = run(
-        odin,
-        214,
-        "crashed",
-        started_at=ago(hours=3.2),
-        ended_at=ago(minutes=12, seconds=30),
-        reason="out_of_memory",
-        signal=9,
-        detail="It asked for more than its 4.0 GiB",
-        tail=TAIL,
-        restart=types.RestartPlan(attempt=1, of=5, at=ago(minutes=12, seconds=25)),
-        players=7,
-        cause="user kim",
-    )
-    sessions = [
-        run(sky, 216, "starting", created_at=ago(minutes=2), started_at=None, progress=0.4, cause="user kim"),
-        run(
-            odin,
-            215,
-            "running",
-            created_at=ago(minutes=12.4),
-            started_at=ago(minutes=12, seconds=11),
-            players=7,
-            previous_session_id=214,
-            cause="restart_policy",
-        ),
-        crashed,
-        run(
-            creative,
-            212,
-            "running",
-            created_at=ago(minutes=36),
-            started_at=ago(minutes=34),
-            players=3,
-            unreachable_since=since,
-            cause="user kim",
-        ),
-        run(
-            rocket,
-            211,
-            "crashed",
-            started_at=None,
-            ended_at=ago(minutes=21),
-            reason="port_taken",
-            detail="Another program holds port 34197/udp",
-            cause="restart_policy",
-        ),
-        run(
-            odin,
-            209,
-            "stopped",
-            created_at=ago(days=3),
-            started_at=ago(days=3),
-            ended_at=ago(days=1, hours=5),
-            reason="exited",
-            exit_code=0,
-            cause="user kim",
-        ),
-        run(tees, 190, "running", created_at=ago(hours=30), started_at=ago(hours=30), players=4, cause="host_boot"),
-        run(
-            survival,
-            180,
-            "running",
-            created_at=ago(hours=70),
-            started_at=ago(hours=70),
-            players=9,
-            unreachable_since=since,
-            cause="user kim",
-        ),
-        run(
-            old,
-            170,
-            "stopped",
-            created_at=ago(hours=9),
-            started_at=ago(minutes=60),
-            ended_at=ago(minutes=42),
-            reason="killed",
-            exit_code=137,
-            signal=9,
-            cause="user kim",
-        ),
-    ]
+    deployments = {
+        number: deployment(number, name, game, where, port, session=types.SessionSummary(**SUMMARIES[number]), **more)
+        for number, name, game, where, port, more in DEPLOYMENTS
+    }
     return Sample(
-        hosts=[cellar, rack, attic],
-        deployments=deployments,
-        sessions=sessions,
+        hosts=[CELLAR, RACK, ATTIC],
+        deployments=list(deployments.values()),
+        sessions=[
+            run(deployments[on], number, status, **_known(on, number) | more) for on, number, status, more in SESSIONS
+        ],
         history=_history(),
-        events=_events(odin, survival, creative, sky, rocket, old, rack),
+        events=_events(deployments),
         lines={215: _lines(), 214: _lines()[:9], 216: []},
-        dead_letters=0,
+    )
+
+
+def _known(on: int, number: int) -> dict[str, Any]:
+    """What a deployment's summary says of its latest session."""
+    summary = SUMMARIES[on]
+    return (
+        {name: value for name, value in summary.items() if name not in ("session_id", "status")}
+        if summary["session_id"] == number
+        else {"reason": "exited", "exit_code": 0, "cause": "user kim"}
     )
 
 
@@ -270,14 +239,7 @@ def _history() -> dict[int, list[types.Transition]]:
         215: [
             step(number=1, to="pending", at=ago(minutes=12, seconds=30), cause="restart_policy", trace_id="4f1c22d0a9"),
             step(number=2, from_="pending", to="starting", at=ago(minutes=12, seconds=25), cause="host cellar"),
-            step(
-                number=3,
-                from_="starting",
-                to="running",
-                at=ago(minutes=12, seconds=11),
-                cause="host cellar",
-                trace_id="77aa01",
-            ),
+            step(number=3, from_="starting", to="running", at=ago(minutes=12, seconds=11), cause="host cellar"),
         ],
         214: [
             step(number=1, to="pending", at=ago(hours=3.3), cause="user kim"),
@@ -288,81 +250,21 @@ def _history() -> dict[int, list[types.Transition]]:
     }
 
 
-def _events(odin: Any, survival: Any, creative: Any, sky: Any, rocket: Any, old: Any, rack: Any) -> list[types.Event]:
+def _events(deployments: dict[int, types.Deployment]) -> list[types.Event]:
     told = [
-        event(
-            500, "session.starting", ago(minutes=2.4), sky, session_id=216, previous_status="pending", cause="user kim"
-        )
-    ]
-    told.append(event(499, "host.stale", ago(minutes=4, seconds=11), rack))
-    for number, one in ((498, survival), (497, creative)):
-        told.append(event(number, "session.unreachable", ago(minutes=4, seconds=24), one, session_id=180))
-    told += [
-        event(
-            496,
-            "session.running",
-            ago(minutes=12, seconds=11),
-            odin,
-            session_id=215,
-            previous_status="starting",
-            cause="restart_policy",
-        ),
-        event(
-            495,
-            "session.pending",
-            ago(minutes=12, seconds=28),
-            odin,
-            session_id=215,
-            previous_status=None,
-            cause="restart_policy",
-        ),
-        event(
-            494,
-            "session.crashed",
-            ago(minutes=12, seconds=30),
-            odin,
-            session_id=214,
-            previous_status="running",
-            reason="out_of_memory",
-            players=7,
-        ),
-        event(493, "deployment.gave_up", ago(minutes=21), rocket, reason="limit"),
+        event(number, kind, ago(minutes=when), deployments[on] if on else RACK, **body)
+        for number, kind, when, on, body in EVENTS
     ]
     for tries in range(6):
-        at = 21 + tries * 1.3
+        when, body = 21 + tries * 1.3, {"session_id": 211 - tries, "reason": "port_taken"}
+        before = "starting" if tries < 5 else "running"
         told.append(
-            event(
-                492 - tries * 2,
-                "session.crashed",
-                ago(minutes=at),
-                rocket,
-                session_id=211 - tries,
-                previous_status="starting" if tries < 5 else "running",
-                reason="port_taken",
-            )
+            event(492 - tries * 2, "session.crashed", ago(minutes=when), deployments[6], previous_status=before, **body)
         )
         if tries < 5:
-            told.append(
-                event(
-                    491 - tries * 2,
-                    "session.starting",
-                    ago(minutes=at + 0.7),
-                    rocket,
-                    session_id=211 - tries,
-                    previous_status="pending",
-                )
-            )
-    told += [
-        event(470, "session.running", ago(minutes=34), creative, session_id=212, previous_status="starting"),
-        event(469, "session.starting", ago(minutes=36), creative, session_id=212, previous_status="pending"),
-        event(
-            468, "session.stopped", ago(minutes=42), old, session_id=170, previous_status="stopping", reason="killed"
-        ),
-        event(
-            467, "session.stopping", ago(minutes=43), old, session_id=170, previous_status="running", cause="user kim"
-        ),
-    ]
-    return sorted(told, key=lambda one: one.at or NOW, reverse=True)
+            began = {"session_id": 211 - tries, "previous_status": "pending"}
+            told.append(event(491 - tries * 2, "session.starting", ago(minutes=when + 0.7), deployments[6], **began))
+    return sorted(told, key=lambda one: (one.at or NOW, one.cursor), reverse=True)
 
 
 def _lines() -> list[types.LogLine]:

@@ -19,6 +19,7 @@ CHUNK = 500
 # Seconds: without a line at first, the page says that there is none yet; without a further one, the past has been told.
 FIRST_LINE = 1.0
 PAUSE = 0.15
+LONGEST_PAST = 1.5
 
 Coming = asyncio.Queue[list[types.LogLine] | Said | None]
 
@@ -68,7 +69,10 @@ async def _read(client: Client, session_id: int, after: int, coming: Coming) -> 
 async def _past(coming: Coming) -> tuple[list[types.LogLine], list[types.LogLine] | Said | None]:
     """The last 1,000 lines before the first pause, and what came after them: a long session does not travel whole to a browser."""
     kept: deque[types.LogLine] = deque(maxlen=BACKLOG)
-    while True:
+    clock = asyncio.get_running_loop().time
+    # A game that never pauses must not keep its viewers waiting.
+    end = clock() + LONGEST_PAST
+    while clock() < end:
         try:
             said = await asyncio.wait_for(coming.get(), PAUSE if kept else FIRST_LINE)
         except TimeoutError:
@@ -76,6 +80,7 @@ async def _past(coming: Coming) -> tuple[list[types.LogLine], list[types.LogLine
         if not isinstance(said, list):
             return list(kept), said
         kept.extend(said)
+    return list(kept), []
 
 
 def _lines(lines: list[types.LogLine]) -> Said:
