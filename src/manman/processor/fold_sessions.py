@@ -18,7 +18,6 @@ from manman.domain.sessions import (
     Skipped,
     Status,
     Unchanged,
-    clipped,
     decide,
 )
 from manman.events import contracts
