@@ -185,6 +185,15 @@ async def asked(api: Running, times: int) -> Any:
             await asyncio.sleep(0.05)
 
 
+async def views(api: Running, count: int) -> None:
+    """Waits until so many viewers have a queue."""
+    async with asyncio.timeout(DEADLINE):
+        while True:
+            if len(await api.fetch("SELECT FROM bus_queues WHERE name LIKE 'view.%'")) == count:
+                return
+            await asyncio.sleep(0.05)
+
+
 async def lines_of(stream: AsyncIterator[types.LogBatch], last: int) -> list[int]:
     found: list[int] = []
     async with asyncio.timeout(DEADLINE):
@@ -252,9 +261,7 @@ async def test_a_live_console_begins_with_what_comes_next(api: Running) -> None:
     client = await api.client()
     stream = client.stream_logs(session)
     reading = asyncio.create_task(lines_of(stream, 43))
-    async with asyncio.timeout(DEADLINE):
-        while not await api.fetch("SELECT FROM bus_queues WHERE name LIKE 'view.%'"):
-            await asyncio.sleep(0.05)
+    await views(api, 1)
     await say(api, session, 1, range(41, 44))
     assert await reading == [41, 42, 43]
     assert await api.fetch("SELECT FROM outbox WHERE type = 'manman.command.tail'") == []
@@ -266,6 +273,4 @@ async def test_a_viewers_queue_goes_with_the_viewer(api: Running) -> None:
     async with http.stream("GET", f"/v1/sessions/{session}/logs", params={"from": "1"}):
         await asked(api, 1)
         assert await api.fetch("SELECT FROM bus_queues WHERE name LIKE 'view.%'")
-    async with asyncio.timeout(DEADLINE):
-        while await api.fetch("SELECT FROM bus_queues WHERE name LIKE 'view.%'"):
-            await asyncio.sleep(0.05)
+    await views(api, 0)

@@ -185,7 +185,8 @@ def _value(field: FieldDescriptor) -> Schema:
         case F.TYPE_ENUM:
             return {"type": ["string", "null"], "enum": [*json.enum_words(field.enum_type).values(), None]}
         case F.TYPE_MESSAGE:
-            return dict(WELL_KNOWN.get(field.message_type.full_name) or _ref(field.message_type))
+            known = WELL_KNOWN.get(field.message_type.full_name)
+            return _ref(field.message_type) if known is None else dict(known)
         case _:
             return {"type": "string"}
 

@@ -158,8 +158,6 @@ async def run(settings: ApiSettings, database: DatabaseSettings, pool: Pool, bus
         group.create_task(api.follow())
         async with serving_grpc(api, settings.bind, settings.grpc_port):
             await serve_http(api, api.rest, listener, stop)
-    if api.office.broker is not None:
-        await api.office.broker.close()
 
 
 async def serve_http(api: Api, app: object, listener: socket.socket, stop: asyncio.Event) -> None:
@@ -175,6 +173,8 @@ async def serve_http(api: Api, app: object, listener: socket.socket, stop: async
         ending.set()
     if api.office.closing:
         await asyncio.wait(api.office.closing, timeout=STREAMS_END)
+    if api.office.broker is not None:
+        await api.office.broker.close()
 
 
 @contextlib.asynccontextmanager

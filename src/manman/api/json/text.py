@@ -33,7 +33,7 @@ def enum_words(enum: EnumDescriptor) -> Mapping[int, str]:
 def time_text(moment: datetime) -> str:
     """RFC 3339, `Z`, microseconds. A naive time is UTC."""
     aware = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    return aware.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return aware.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def time_of(value: object) -> datetime:
