@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 
 import msgspec
 
@@ -24,6 +25,13 @@ class Starting:
 
     async def run(self) -> None:
         """Starts the session's wrapper; raises `NotLaunched` with the reason of the crash that this is."""
+        try:
+            await self._run()
+        except OSError as error:
+            reason = "disk_full" if error.errno == errno.ENOSPC else "unknown"
+            raise NotLaunched(reason, f"the machine refused: {error}") from error
+
+    async def _run(self) -> None:
         means, held = self._means, self._means.holdings.session(self._session_id)
         if held is None:
             raise NotLaunched("unknown", f"session {self._session_id} is not held")
