@@ -247,22 +247,23 @@ def _method(service: str, method: MethodDescriptorProto, source: Source) -> str:
             f'        """{said}"""\n'
             f"        return self._stream({sent}, types.{reply}{query})\n"
         )
-    extra = ""
-    if rule.body and rule.body != "*":
-        others = [n for n in rest if n != rule.body]
-        assert not others, f"{method.name}: {others} have no place"
-        extra += f", body={_argument(rule.body)}"
-    elif rule.body:
-        extra += f", body={given}"
-    elif rest:
-        extra += f", query={given}"
-    extra += ", etag=etag" if has_etag else ""
+    extra = _content(rule.body, rest, given) + (", etag=etag" if has_etag else "")
     extra += ", idempotency_key=idempotency_key" if changes else ""
     return (
         f"    async def {snake(method.name)}({head}) -> types.{reply}:\n"
         f'        """{said}"""\n'
         f'        return await self._call("{verb.upper()}", {sent}, types.{reply}{extra})\n'
     )
+
+
+def _content(body: str, rest: list[str], given: str) -> str:
+    """The argument that carries what stands in no path: the body, or the query."""
+    if body and body != "*":
+        assert rest == [body], f"{rest} have no place beside the body {body}"
+        return f", body={_argument(body)}"
+    if body:
+        return f", body={given}"
+    return f", query={given}" if rest else ""
 
 
 def _in_url(field: FieldDescriptorProto) -> str:

@@ -157,3 +157,11 @@ def test_players_get_the_address_that_is_bound_or_the_hosts_best() -> None:
     assert endpoints.join_address("0.0.0.0", ["192.0.2.1"]) == "192.0.2.1"
     assert endpoints.join_address("192.0.2.9", ["192.0.2.1"]) == "192.0.2.9"
     assert endpoints.join_url("x://${address}:${port}/${nope}", "g", "::1", 5) == "x://[::1]:5/${nope}"
+
+
+def test_the_reference_of_the_api_is_the_definition() -> None:
+    spec = importlib.util.spec_from_file_location("reference_api", ROOT / "tools" / "reference_api.py")
+    assert spec is not None and spec.loader is not None
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    assert tool.PAGE.read_text(encoding="utf-8") == tool.page(), "run: python tools/reference_api.py"
