@@ -153,6 +153,7 @@ CRASH: dict[str, Any] = {
     "ended_at": ago(minutes=12, seconds=30),
     "reason": "out_of_memory",
     "signal": 9,
+    "exit_code": None,
     "detail": "It asked for more than its 4.0 GiB",
     "tail": TAIL,
     "restart": types.RestartPlan(attempt=1, of=5, at=ago(minutes=12, seconds=25)),

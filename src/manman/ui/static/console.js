@@ -2,6 +2,9 @@
 // The console: numbered lines as text nodes, never markup. Bounded: what scrolls out of the bound can be loaded again.
 (() => {
   const MOST = 5000;
+  // Rows lie in blocks: what is out of sight is not laid out, and what falls out of the bound goes a block at a time.
+  const BLOCK = 100;
+  const FRAME = 200;
   const clamp = (n, low, high) => Math.min(high, Math.max(low, n));
 
   class Console {
@@ -9,7 +12,7 @@
       this.root = root;
       this.id = root.dataset.console;
       this.box = root.querySelector(".lines");
-      this.list = this.box.querySelector("ol");
+      this.rows = 0;
       this.waiting = [];
       this.following = true;
       this.last = 0;
@@ -52,24 +55,28 @@
     }
     flush() {
       this.frame = 0;
-      const some = this.waiting.splice(0, 400);
-      const page = document.createDocumentFragment();
-      for (const row of some) {
+      let added = 0;
+      for (const row of this.waiting.splice(0, FRAME)) {
         if (row[0] <= this.last) continue;
-        if (this.last && row[0] > this.last + 1) page.append(this.gap(this.last + 1, row[0] - 1));
+        if (this.last && row[0] > this.last + 1) this.put(this.gap(this.last + 1, row[0] - 1));
         this.first ||= row[0];
         this.last = row[0];
         this.echoed(row);
-        page.append(this.line(row));
+        this.put(this.line(row));
+        added += 1;
       }
-      const added = page.childElementCount;
       if (added) this.part("none").hidden = true;
-      this.list.append(page);
       this.trim();
       if (this.following) this.box.scrollTop = this.box.scrollHeight;
       else this.tellNewer(added);
       this.count();
       if (this.waiting.length) this.frame = requestAnimationFrame(() => this.flush());
+    }
+    put(row) {
+      let block = this.box.lastElementChild;
+      if (block.tagName !== "OL" || block.childElementCount >= BLOCK) block = this.box.appendChild(document.createElement("ol"));
+      block.append(row);
+      this.rows += 1;
     }
     line([n, time, stream, pieces]) {
       const li = document.createElement("li");
@@ -91,16 +98,21 @@
       return Object.assign(document.createElement("li"), { className: "gap", textContent: text });
     }
     trim() {
-      let over = this.list.childElementCount - MOST;
-      while (over-- > 0) this.list.firstElementChild.remove();
-      this.first = Number(this.list.querySelector("[data-n]")?.dataset.n || this.first);
+      // Whoever reads further up keeps what they read.
+      const most = this.following ? MOST : 4 * MOST;
+      while (this.rows > most + BLOCK) {
+        const block = this.box.querySelector("ol");
+        this.rows -= block.childElementCount;
+        block.remove();
+      }
+      this.first = Number(this.box.querySelector("[data-n]")?.dataset.n || this.first);
     }
     async earlier() {
       if (this.first <= 1 || this.loading) return;
       this.loading = true;
       const reply = await fetch(`/sessions/${this.id}/console/before?n=${this.first}`, { headers: { accept: "application/json" } });
       if (reply.ok) {
-        const page = document.createDocumentFragment();
+        const page = document.createElement("ol");
         let at = 0;
         for (const row of await reply.json()) {
           if (at && row[0] > at + 1) page.append(this.gap(at + 1, row[0] - 1));
@@ -108,8 +120,9 @@
           page.append(this.line(row));
         }
         const height = this.box.scrollHeight;
-        this.list.prepend(page);
-        this.first = Number(this.list.querySelector("[data-n]")?.dataset.n || this.first);
+        this.box.querySelector("ol").before(page);
+        this.rows += page.childElementCount;
+        this.first = Number(this.box.querySelector("[data-n]")?.dataset.n || this.first);
         this.box.scrollTop += this.box.scrollHeight - height;
         this.count();
       }
@@ -177,18 +190,18 @@
     }
     find(text) {
       const wanted = text.toLowerCase();
-      this.hits = wanted ? [...this.list.children].filter((li) => li.lastElementChild?.textContent.toLowerCase().includes(wanted)) : [];
-      for (const li of this.list.querySelectorAll(".hit")) li.classList.remove("hit");
+      this.hits = wanted ? [...this.box.querySelectorAll("li")].filter((li) => li.lastElementChild?.textContent.toLowerCase().includes(wanted)) : [];
+      for (const li of this.box.querySelectorAll(".hit")) li.classList.remove("hit");
       for (const li of this.hits) li.classList.add("hit");
       this.hit = this.hits.length;
-      manman.put(this.part("found"), wanted ? `${this.hits.length} of ${this.list.childElementCount} lines` : "");
+      manman.put(this.part("found"), wanted ? `${this.hits.length} of ${this.rows} lines` : "");
       this.next();
     }
     next() {
       if (!this.hits?.length) return;
       this.hit = (this.hit - 1 + this.hits.length) % this.hits.length;
       this.follow(false);
-      this.list.querySelector(".here")?.classList.remove("here");
+      this.box.querySelector(".here")?.classList.remove("here");
       this.hits[this.hit].classList.add("here");
       this.hits[this.hit].scrollIntoView({ block: "center" });
     }
@@ -223,7 +236,7 @@
       const said = document.createElement("span");
       said.append(`${line}  · pending`);
       row.append(document.createElement("span"), document.createElement("span"), said);
-      this.list.append(row);
+      this.put(row);
       this.pending.push({ row, line, said });
       this.follow(true);
       try {
