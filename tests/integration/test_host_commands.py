@@ -48,6 +48,7 @@ async def test_without_a_lease_a_restart_waits_for_one(rabbitmq_url: str, roomy:
         os.kill(it.game(100), signal.SIGKILL)
         await it.session(100, "crashed")
         until(lambda: "no session id of the lease is left" in it.log())
+        await it.hear(lambda m: m.key.noun == "host" and m.key.word == "online")  # it asks again: an answer may be lost
         await it.tell("lease", lease=[(500, 549)])
         await it.session(500, "running")
 

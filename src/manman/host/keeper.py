@@ -15,7 +15,7 @@ import msgspec
 from manman.domain import restarts, wishes
 from manman.domain.ids import DeploymentId, SessionId
 from manman.errors import ManManError
-from manman.host import ending
+from manman.host import ending, reports
 from manman.host.deployments import Due, HeldDeployment
 from manman.host.means import Means
 from manman.host.runner import Runner
@@ -222,6 +222,8 @@ class Keeper:
         number = self._means.holdings.next_id()
         if number is None:
             self._say_once(f"deployment {self.deployment_id} waits: no session id of the lease is left")
+            if self._means.holdings.must_ask(self._means.monotonic()):
+                reports.online(self._means)
             return SOON
         self._told = None
         self._commit(held, number, launch, cause, previous)

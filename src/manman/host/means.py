@@ -23,6 +23,7 @@ from manman.host.sessions import HeldSession
 from manman.host.settings import Settings
 
 BEGUN_KEPT = 2000
+LEASE_ASKED_EVERY = 10.0  # seconds
 K = TypeVar("K")
 V = TypeVar("V")
 
@@ -40,6 +41,14 @@ class Holdings:
         self._sessions = {held.session_id: held for held in journal.sessions(HeldSession)}
         self.lease: ranges.Ranges = ranges.merged(journal.fact("lease") or [])
         self._begun: list[int] = journal.fact("begun_ids") or []
+        self._asked_at: float | None = None
+
+    def must_ask(self, monotonic: float) -> bool:
+        """Whether a host without a lease asks for one now: the first answer may be lost, so it asks again."""
+        if self._asked_at is not None and monotonic - self._asked_at < LEASE_ASKED_EVERY:
+            return False
+        self._asked_at = monotonic
+        return True
 
     def deployment(self, number: DeploymentId) -> HeldDeployment:
         """What is held of it; what was never heard of is held as such."""
