@@ -63,7 +63,7 @@ def up() -> Iterator[Up]:
         said(log, child, re.compile(r"host \S+\s+online"))
         yield Up(url=link[1], link=link[2], state=state)
     finally:
-        ended(child)
+        ended(child, state)
         shutil.rmtree(state, ignore_errors=True)
 
 
@@ -79,17 +79,16 @@ def said(log: Path, child: "subprocess.Popen[bytes]", pattern: re.Pattern[str]) 
     raise AssertionError(f"{pattern.pattern} was not said:\n{log.read_text()}")
 
 
-def ended(child: "subprocess.Popen[bytes]") -> None:
-    """Stops games and panel: the second Ctrl-C is the one that stops games."""
-    for _ in range(2):
-        if child.poll() is None:
-            child.send_signal(signal.SIGINT)
-            time.sleep(1)
-    try:
-        child.wait(60)
-    except subprocess.TimeoutExpired:
-        child.kill()
-        child.wait()
+def ended(child: "subprocess.Popen[bytes]", state: Path) -> None:
+    """Stops the panel and whatever game a failed test left."""
+    # Beside it, not before it: `down` waits until the panel's process is gone, and it is gone once we have waited for it.
+    down = subprocess.Popen([sys.executable, "-m", "manman", "down", "--games"], env=environment(state))
+    for process in (child, down):
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 @pytest.fixture(scope="module")
