@@ -1,5 +1,5 @@
 .DELETE_ON_ERROR:
-.PHONY: up test test-unit check bench reference lock clean
+.PHONY: up test test-unit check bench sim reference lock clean
 .DEFAULT_GOAL := up
 # An activated environment of somebody else must not be the one that is changed.
 unexport VIRTUAL_ENV CONDA_PREFIX PYTHONPATH PYTHONHOME UV_PYTHON UV_SYSTEM_PYTHON
@@ -23,6 +23,8 @@ test: .venv/.dev ; @exec $(PY) -m manman test
 test-unit: .venv/.dev ; @exec $(PY) -m manman test unit
 bench: .venv/.dev ; @exec $(PY) -m bench
 reference: .venv/.dev ; @$(PY) tools/reference.py && exec $(PY) tools/asyncapi.py
+SEEDS ?= 50
+sim: .venv/.dev ; @exec env PYTHONPATH=tests $(PY) -m sim $(if $(SEED),=$(SEED),$(SEEDS))
 check: .venv/.dev
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .

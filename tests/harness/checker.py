@@ -1,0 +1,450 @@
+"""Judges a history: what a run left in the database, what agents saw confirmed, what machines did, what a subscriber heard.
+
+`check(history)` gives violations as sentences, each beginning with the number of the rule that it breaks: the rules of "what must
+hold, whatever is killed, cut, frozen, filled or repeated". It trusts nothing that the product says of itself where a witness exists.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+from manman.domain.sessions import EDGES, FINAL, LIVE, WISHED_EDGES, Status
+
+Row = dict[str, Any]
+Ranges = tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heard:
+    """One message on `external`, in the order of its arrival."""
+
+    at: datetime
+    id: str
+    type: str
+    sequence: int | None
+    session: int | None
+    body: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Played:
+    """A game as its machine saw it. `why`: crash, expected, reboot, asked (the agent ended it; `told` says by what word)."""
+
+    host: int
+    session: int
+    deployment: int
+    began: datetime
+    ended: datetime | None = None
+    why: str | None = None
+    told: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Witness:
+    """What one host knows. `confirmed` are numbers by journal, `events` the ids of what it wrote; `lives` are the agent's boots
+    and `goodbyes` what it said at their ends, as (moment, boot); `excused` when its agent could not be heard, and by its own fault."""
+
+    host: int
+    confirmed: dict[str, frozenset[int]] = field(default_factory=dict)
+    queued: dict[str, frozenset[int]] = field(default_factory=dict)
+    events: frozenset[str] = frozenset()
+    games: tuple[Played, ...] = ()
+    wishes: dict[int, tuple[str, int]] = field(default_factory=dict)
+    lives: tuple[tuple[datetime, int], ...] = ()
+    goodbyes: tuple[tuple[datetime, int], ...] = ()
+    excused: tuple[tuple[datetime, datetime], ...] = ()
+    deadlines: dict[int, datetime] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accepted:
+    """A power command that was answered with 2xx."""
+
+    at: datetime
+    verb: str
+    deployment: int
+    version: int
+    session: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settled:
+    """What became of one numbered message in a committed transaction, in the order of commits."""
+
+    host: int
+    journal: str
+    sequence: int
+    outcome: str
+    is_report: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """A session that was shown as plainly running while its host's last received beat was `silent` ago."""
+
+    at: datetime
+    session: int
+    host: int
+    silent: timedelta
+
+
+@dataclass(frozen=True, kw_only=True)
+class History:
+    """One run. Tables are rows by column name; `rested`: the run was healed and drained long enough for the rules of rest.
+
+    `beats` are (host, received, applied); `settled` and `samples` come from a witness inside the run, empty where there is none;
+    `leftover` is how much waits in the outbox. `reordered`: messages of one host were put out of order on their way.
+    """
+
+    sessions: list[Row] = field(default_factory=list)
+    session_history: list[Row] = field(default_factory=list)
+    events: list[Row] = field(default_factory=list)
+    dead_letters: list[Row] = field(default_factory=list)
+    journals: dict[tuple[int, str], Ranges] = field(default_factory=dict)
+    deployments: list[Row] = field(default_factory=list)
+    ports: list[Row] = field(default_factory=list)
+    host_history: list[Row] = field(default_factory=list)
+    hosts: list[Row] = field(default_factory=list)
+    strays: list[Row] = field(default_factory=list)
+    external: list[Heard] = field(default_factory=list)
+    witnesses: list[Witness] = field(default_factory=list)
+    accepted: list[Accepted] = field(default_factory=list)
+    settled: list[Settled] = field(default_factory=list)
+    beats: list[tuple[int, datetime, datetime]] = field(default_factory=list)
+    samples: list[Sample] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    threshold: timedelta = timedelta(seconds=10)
+    refused_by_subscriber: bool = False
+    reordered: bool = False
+    rested: bool = True
+    leftover: int = 0
+
+
+def check(history: History) -> list[str]:
+    """Every violation, in the order of the rules; empty when all hold."""
+    return [f"{number}: {said}" for number, rule in RULES for said in rule(history)]
+
+
+def by(rows: Iterable[Row], name: str) -> dict[Any, list[Row]]:
+    """Rows in their order, by one column."""
+    found: dict[Any, list[Row]] = defaultdict(list)
+    for row in rows:
+        found[row[name]].append(row)
+    return found
+
+
+def within(ranges: Ranges, number: int) -> bool:
+    return any(first <= number <= last for first, last in ranges)
+
+
+# ---- 1: histories -----------------------------------------------------------------------------------
+
+
+def numbered(h: History) -> Iterator[str]:
+    """One history row for each accepted change, without gaps, along legal edges."""
+    rows = {r["id"]: r for r in h.sessions}
+    for session, found in by(sorted(h.session_history, key=lambda r: (r["session"], r["number"])), "session").items():
+        numbers = [r["number"] for r in found]
+        if numbers != list(range(1, len(numbers) + 1)):
+            yield f"session {session} has history numbers {numbers}"
+        yield from _edges(session, found)
+        row = rows.get(session)
+        if row is None:
+            continue
+        if (row["history_number"], row["status"]) != (numbers[-1], found[-1]["to_status"]):
+            yield (
+                f"session {session} is {row['status']} at number {row['history_number']}, "
+                f"its history ends {found[-1]['to_status']} at {numbers[-1]}"
+            )
+    for session in sorted(rows.keys() - {r["session"] for r in h.session_history}):
+        yield f"session {session} has no history"
+
+
+def _edges(session: int, found: list[Row]) -> Iterator[str]:
+    before: Status | None = None
+    for row in found:
+        said, after = row["from_status"], Status(row["to_status"])
+        if (None if before is None else before.value) != said:
+            yield f"session {session} number {row['number']} leaves {said}, but it was {before}"
+        legal = after is Status.PENDING if before is None else after in EDGES[before] | WISHED_EDGES.get(before, set())
+        if not legal:
+            yield f"session {session} went {before} → {after}, which is no edge"
+        if row["at"] > row["recorded_at"]:
+            yield f"session {session} number {row['number']} is of {row['at']:%H:%M:%S}, recorded before"
+        before = after
+
+
+def announced(h: History) -> Iterator[str]:
+    """Each change is an `events` row; nothing is left in the outbox at rest."""
+    told = {(e["session"], e["type"].rpartition(".")[2], e["sequence"]) for e in h.events if e["session"] is not None}
+    waits = not h.rested
+    for row in h.session_history:
+        if (row["session"], row["to_status"], row["number"]) not in told and not waits:
+            yield f"session {row['session']} number {row['number']} ({row['to_status']}) was never an event"
+    if h.rested and h.leftover:
+        yield f"{h.leftover} rows are left in the outbox at rest"
+
+
+# ---- 2 and 4: what others hear ----------------------------------------------------------------------
+
+
+def published(h: History) -> Iterator[str]:
+    """Each public event at least once under one id and one body; nothing without its row; positions without gaps."""
+    public = {str(e["id"]): e for e in h.events if e["public"]}
+    bodies: dict[str, bytes] = {}
+    for heard in h.external:
+        if heard.id not in public:
+            yield f"{heard.type} {heard.id} was on external without a row"
+        if bodies.setdefault(heard.id, heard.body) != heard.body:
+            yield f"{heard.type} {heard.id} was on external with two bodies"
+    if h.rested and not h.refused_by_subscriber:
+        for missing in sorted(public.keys() - bodies.keys()):
+            yield f"{public[missing]['type']} {missing} (position {public[missing]['position']}) was never published"
+    for epoch, rows in by(h.events, "epoch").items():
+        places = sorted(e["position"] for e in rows)
+        if places != list(range(1, len(places) + 1)):
+            yield f"epoch {epoch} has {len(places)} events, positions {places[0]} to {places[-1]}"
+
+
+def in_order(h: History) -> Iterator[str]:
+    """First deliveries of a session's events follow its history."""
+    if h.refused_by_subscriber:
+        return
+    seen: set[str] = set()
+    last: dict[int, int] = {}
+    for heard in h.external:
+        if heard.id in seen or heard.session is None or heard.sequence is None:
+            continue
+        seen.add(heard.id)
+        if heard.sequence < last.get(heard.session, 0):
+            yield f"session {heard.session}: number {heard.sequence} came after {last[heard.session]}"
+        last[heard.session] = max(heard.sequence, last.get(heard.session, 0))
+
+
+# ---- 3 and 9: the inbox -----------------------------------------------------------------------------
+
+EFFECTS = frozenset({"applied", "unchanged", "late", "dead"})
+
+
+def once(h: History) -> Iterator[str]:
+    """No numbered event is applied twice."""
+    done = Counter((one.host, one.journal, one.sequence) for one in h.settled if one.outcome in EFFECTS)
+    for (host, journal, sequence), count in sorted(done.items()):
+        if count > 1:
+            yield f"host {host} journal {journal} number {sequence} was settled {count} times"
+    rows = [(str(r["event_id"]), r["session"], r["to_status"]) for r in h.session_history if r["event_id"] is not None]
+    for (event, session, status), count in Counter(rows).items():
+        if count > 1:
+            yield f"event {event} made session {session} {status} {count} times"
+
+
+def kept(h: History) -> Iterator[str]:
+    """What an agent saw confirmed is settled or queued, and what is settled had an effect (or a report stood for it)."""
+    for witness in h.witnesses:
+        for journal, numbers in sorted(witness.confirmed.items()):
+            seen = h.journals.get((witness.host, journal), ())
+            queued = witness.queued.get(journal, frozenset())
+            lost = sorted(n for n in numbers if n not in queued and not within(seen, n))
+            if lost:
+                yield f"host {witness.host} journal {journal}: confirmed but neither settled nor queued: {lost[:10]}"
+    effective: set[tuple[int, str, int]] = set()
+    reported: dict[tuple[int, str], int] = defaultdict(int)
+    for one in h.settled:
+        key = (one.host, one.journal, one.sequence)
+        if one.outcome in EFFECTS:
+            effective.add(key)
+            if one.is_report and one.outcome == "applied":
+                reported[key[:2]] = max(reported[key[:2]], one.sequence)
+        elif key not in effective and one.sequence > reported[key[:2]]:
+            effective.add(key)
+            yield f"host {one.host} journal {one.journal} number {one.sequence} was taken for a duplicate and lost"
+
+
+def letters(h: History) -> Iterator[str]:
+    """No sound message is a dead letter: none of a bug, none out of order, none condemned for dying processes."""
+    blameless = BLAMELESS - OF_ORDER if h.reordered else BLAMELESS
+    for row in h.dead_letters:
+        if row["reason"] in blameless:
+            yield f"{row['key']} of session {row['session']} is a dead letter: {row['reason']}, {row['detail']}"
+
+
+OF_ORDER = frozenset({"skipped_state", "unknown_session"})
+BLAMELESS = OF_ORDER | frozenset({"bug", "kills_the_process", "malformed", "misrouted", "unknown_host"})
+
+# ---- 5 and 10: rows ---------------------------------------------------------------------------------
+
+
+def single(h: History) -> Iterator[str]:
+    """One live session a deployment, a port in one hand."""
+    for deployment, rows in by([s for s in h.sessions if s["status"] in LIVE], "deployment").items():
+        if len(rows) > 1:
+            yield f"deployment {deployment} has live sessions {[r['id'] for r in rows]}"
+    taken: dict[tuple[Any, ...], int] = {}
+    for port in h.ports:
+        key = (port["host"], port["port"], port["protocol"])
+        if taken.setdefault(key, port["deployment"]) != port["deployment"]:
+            yield f"port {key} belongs to deployments {taken[key]} and {port['deployment']}"
+
+
+def own(h: History) -> Iterator[str]:
+    """A host's events change only that host's sessions."""
+    host_of = {s["id"]: s["host"] for s in h.sessions}
+    writer = {event: w.host for w in h.witnesses for event in w.events}
+    for row in h.session_history:
+        said = writer.get(str(row["event_id"]))
+        if said is not None and row["session"] in host_of and said != host_of[row["session"]]:
+            yield f"host {said} moved session {row['session']} of host {host_of[row['session']]}"
+
+
+# ---- 6 and 12: hosts --------------------------------------------------------------------------------
+
+
+def shown(h: History) -> Iterator[str]:
+    """A silent host's sessions are not shown as plainly running."""
+    for sample in h.samples:
+        yield f"session {sample.session} was plainly running at {sample.at:%H:%M:%S}, host {sample.host} silent for {sample.silent}"
+
+
+def silent(h: History) -> Iterator[str]:
+    """No host is stale that was heard within the threshold, nor one whose silence was not its own."""
+    beats: dict[int, list[tuple[datetime, datetime]]] = defaultdict(list)
+    for host, received, applied in h.beats:
+        beats[host].append((received, applied))
+    excused = {w.host: w.excused for w in h.witnesses}
+    for row in h.host_history:
+        if row["to_status"] != "stale":
+            continue
+        at, host = row["recorded_at"], row["host"]
+        if any(at - received < h.threshold and applied <= at for received, applied in beats[host]):
+            yield f"host {host} became stale at {at:%H:%M:%S} though it was heard within the threshold"
+        since = at - 3 * h.threshold
+        if host in excused and not any(begin <= at and end >= since for begin, end in excused[host]):
+            yield f"host {host} became stale at {at:%H:%M:%S} though its agent beat all the time"
+
+
+def returned(h: History) -> Iterator[str]:
+    """No `online` after a goodbye without a new boot."""
+    lives = {w.host: w.lives for w in h.witnesses}
+    for host, rows in by(sorted(h.host_history, key=lambda r: (r["host"], r["number"])), "host").items():
+        for before, after in pairwise(rows):
+            if before["to_status"] != "offline" or after["to_status"] != "online" or host not in lives:
+                continue
+            said = [at for w in h.witnesses if w.host == host for at, _ in w.goodbyes if at <= after["recorded_at"]]
+            if said and not any(said[-1] <= at <= after["recorded_at"] for at, _ in lives[host]):
+                yield f"host {host} was online at {after['recorded_at']:%H:%M:%S} without a new boot after its goodbye"
+
+
+# ---- 7 and 16: rest ---------------------------------------------------------------------------------
+
+
+def agreeing(h: History) -> Iterator[str]:
+    """At rest rows, wishes and machines agree; where not, a reason is shown."""
+    if not h.rested:
+        return
+    games = [g for w in h.witnesses for g in w.games if g.ended is None]
+    playing: dict[int, list[int]] = defaultdict(list)
+    for game in games:
+        playing[game.deployment].append(game.session)
+    live: dict[int, list[Row]] = by([s for s in h.sessions if s["status"] in LIVE], "deployment")
+    for row in h.deployments:
+        yield from _rests(row, live.get(row["id"], []), playing.get(row["id"], []))
+    held = {d: wish for w in h.witnesses for d, wish in w.wishes.items()}
+    for row in h.deployments:
+        wish = held.get(row["id"], ("stopped", 0))
+        if (row["desired"], row["desired_version"]) != wish and row["desired_version"]:
+            yield f"deployment {row['id']} wishes {row['desired']} {row['desired_version']}, its host holds {wish}"
+
+
+def _rests(row: Row, live: list[Row], playing: list[int]) -> Iterator[str]:
+    number = row["id"]
+    if [s["id"] for s in live] != playing:
+        yield f"deployment {number}: rows say {[(s['id'], s['status']) for s in live]}, the machine plays {playing}"
+    reason = row["gave_up"] if row["gave_up_version"] == row["desired_version"] else None
+    if row["desired"] == "stopped" and (live or playing):
+        yield f"deployment {number} is wished stopped, but {[s['id'] for s in live]} lives, {playing} plays"
+    if row["desired"] == "running" and not playing and not live and not reason and not row["suspended"]:
+        yield f"deployment {number} is wished running at {row['desired_version']}, nothing runs and no reason is shown"
+    for session in live:
+        if session["status"] != "running":
+            yield f"session {session['id']} is {session['status']} at rest"
+    if row["seen_version"] != row["desired_version"]:
+        yield f"deployment {number}: version {row['desired_version']} was never seen, {row['seen_version']} was"
+
+
+def durable(h: History) -> Iterator[str]:
+    """What was answered with 2xx is in the rows."""
+    versions = {d["id"]: d["desired_version"] for d in h.deployments}
+    sessions = {s["id"] for s in h.sessions}
+    for one in h.accepted:
+        if one.deployment in versions and versions[one.deployment] < one.version:
+            yield f"{one.verb} of deployment {one.deployment} was accepted as {one.version}, the row has less"
+        if one.session is not None and one.session not in sessions:
+            yield f"{one.verb} of deployment {one.deployment} promised session {one.session}, which does not exist"
+
+
+# ---- 11 and 14: games -------------------------------------------------------------------------------
+
+
+def alone(h: History) -> Iterator[str]:
+    """Never two games of a deployment at once."""
+    games = sorted((g for w in h.witnesses for g in w.games), key=lambda g: (g.deployment, g.began, g.session))
+    for before, after in pairwise(games):
+        if before.deployment == after.deployment and (before.ended is None or before.ended > after.began):
+            yield f"deployment {after.deployment} played {before.session} and {after.session} at once"
+
+
+def ended(h: History) -> Iterator[str]:
+    """No fault ends a game: what an agent ended, somebody asked for since it began."""
+    orders: dict[int, list[datetime]] = defaultdict(list)
+    for one in h.accepted:
+        orders[one.deployment].append(one.at)
+    for game in (g for w in h.witnesses for g in w.games):
+        if game.why != "asked" or game.ended is None:
+            continue
+        since = game.began - timedelta(seconds=240)
+        if not any(since <= at <= game.ended for at in orders[game.deployment]):
+            yield f"session {game.session} was ended ({game.told}) at {game.ended:%H:%M:%S}; nobody had asked"
+
+
+def timely(h: History) -> Iterator[str]:
+    """A start takes effect at most once, never after its deadline; one declared `start_timeout` does not come up."""
+    late = {s["id"]: s["ended_at"] for s in h.sessions if s["reason"] == "start_timeout"}
+    for witness in h.witnesses:
+        for game in witness.games:
+            if game.session in late and game.began > late[game.session]:
+                yield f"session {game.session} began at {game.began:%H:%M:%S} after it was declared start_timeout"
+            deadline = witness.deadlines.get(game.session)
+            if deadline is not None and game.began > deadline:
+                yield f"session {game.session} began at {game.began:%H:%M:%S}, after its deadline {deadline:%H:%M:%S}"
+
+
+def sound(h: History) -> Iterator[str]:
+    """No loop met an error that is not weather."""
+    yield from h.failures
+
+
+RULES: list[tuple[str, Callable[[History], Iterator[str]]]] = [
+    ("1", numbered),
+    ("1", announced),
+    ("2", published),
+    ("3", once),
+    ("4", in_order),
+    ("5", single),
+    ("6", shown),
+    ("7 and 16", agreeing),
+    ("8", durable),
+    ("9", kept),
+    ("9", letters),
+    ("10", own),
+    ("11", alone),
+    ("11", ended),
+    ("12", silent),
+    ("12", returned),
+    ("14", timely),
+    ("0", sound),
+]
+
+__all__ = ["FINAL", "Accepted", "Heard", "History", "Played", "Sample", "Settled", "Witness", "check"]

@@ -1,0 +1,45 @@
+"""Ten simulated minutes of faults for each seed: all rules hold; the same seed gives the same history."""
+
+import dataclasses
+
+import pytest
+from conftest import fresh_database
+from harness import sim_gather, sim_run
+from harness.templates import template
+
+from sim.seeds import LEARNED, SEEDS
+
+pytestmark = pytest.mark.timeout(900)
+
+
+@pytest.mark.parametrize("seed", sorted({*SEEDS, *LEARNED}))
+def test_all_rules_hold_whatever_a_seed_does(seed: int, database_url: str) -> None:
+    told = sim_run.run(sim_run.plan_of(seed), database_url)
+    assert told.violations == [], f"seed {seed}: `make sim SEED={seed}` shrinks it"
+    assert told.history.accepted and told.history.external
+
+
+def test_the_same_seed_gives_the_same_history_byte_for_byte(postgres_major: int) -> None:
+    plan = dataclasses.replace(sim_run.plan_of(9), minutes=3, rest=30)
+    texts = []
+    for _ in range(2):
+        with fresh_database(postgres_major, template(postgres_major)) as url:
+            texts.append(sim_gather.text(sim_run.run(plan, url).history))
+    assert texts[0] == texts[1]
+    assert len(texts[0]) > 10_000
+
+
+def test_another_seed_gives_another_history(postgres_major: int) -> None:
+    digests = set()
+    for seed in (9, 10):
+        plan = dataclasses.replace(sim_run.plan_of(9), seed=seed, minutes=1, rest=10)
+        with fresh_database(postgres_major, template(postgres_major)) as url:
+            digests.add(sim_run.run(plan, url).digest)
+    assert len(digests) == 2
+
+
+def test_a_failing_plan_is_shrunk_to_the_faults_that_matter() -> None:
+    plan = sim_run.plan_of(4)
+    needed = {plan.faults[3], plan.faults[20]}
+    shrunk = sim_run.shrink(plan, lambda fewer: needed <= set(fewer.faults), tries=200)
+    assert set(shrunk.faults) == needed
