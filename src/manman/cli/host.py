@@ -32,6 +32,9 @@ def join(
 ) -> None:
     """Join this machine to a control plane; it makes its own secrets and sends only their hashes."""
     from manman.host.join import join as join_host
+    from manman.observability import set_up_logs
+
+    set_up_logs("warning", service="host", json=False)
 
     async def work() -> None:
         identity = await join_host(place.state_dir() / "host", url, token, name=name, addresses=addresses or (), ca=ca)
