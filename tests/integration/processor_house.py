@@ -299,9 +299,12 @@ async def _record(running: House, queue: str) -> None:
 async def _listen(running: House, group: asyncio.TaskGroup) -> None:
     listened: set[int] = set()
     while True:
+        hosts: list[tuple[Any, ...]] = []
         with contextlib.suppress(Transient):
-            for (host,) in await running.rows("SELECT id FROM hosts"):
-                if host not in listened:
+            hosts = await running.rows("SELECT id FROM hosts")
+        for (host,) in hosts:
+            if host not in listened:
+                with contextlib.suppress(Transient):
                     await running.bus.depth(topics.host_commands(host))
                     listened.add(host)
                     group.create_task(_hear(running, host))

@@ -145,6 +145,9 @@ async def test_a_refused_start_ends_superseded(home: House) -> None:
     agent = await home.host()
     deployment = await home.deployment(agent)
     session = await home.session(deployment)
+    await agent.say("command", "refused", command_id="i", reason="input_refused", session_id=session)
+    await home.until_settled(agent)
+    assert await home.status(session) == "pending"
     await agent.say(
         "command", "refused", command_id="c", reason="superseded", session_id=session, deployment_id=deployment,
         desired_version=1,
@@ -220,6 +223,7 @@ async def test_two_replicas_apply_each_message_once(place: Place, database_url: 
             await agent.session(session, "crashed", exit_code=1)
         for session in sessions:
             await home.until_status(session, "crashed")
+            await home.until_event("manman.session.crashed", session_id=session)
             assert await home.history(session) == ["pending", "starting", "running", "crashed"]
         assert sorted([bool(home.leads()), bool(other.leads())]) == [False, True]
         assert await home.value("SELECT count(*) FROM events WHERE type = 'manman.session.crashed'") == 10

@@ -18,6 +18,7 @@ from manman.events.bus import Bus, Consumer, Delivery
 from manman.observability import acts, get_logger, metrics, observe
 from manman.processor.arrivals import arrive
 from manman.processor.backoff import Backoff
+from manman.processor.failing import told
 from manman.processor.outcomes import Refusal
 from manman.processor.world import Arrived
 
@@ -173,7 +174,7 @@ class EventConsumer:
             return
         arrived = part[0][1]
         said = f"{type(error).__name__}: {error}"
-        log.error("message_failed", key=arrived.key, error=said, exc_info=error)
+        log.error("message_failed", key=arrived.key, **told(error))
         self.held[_host(arrived)] = Held(
             waiting=list(part), tries=1, again_at=self.loop_time() + RETRY_AFTER, error=said
         )

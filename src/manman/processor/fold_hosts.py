@@ -13,6 +13,10 @@ def online(world: World, message: Message, body: contracts.HostOnline) -> Outcom
     """`status.host.online`: the agent is here; it gets its lease and is asked for a report."""
     heard = world.hosts[body.host_id]
     if not is_newer(body.boot, 0, (heard.boot, heard.beat)) and not (heard.online and body.boot == heard.boot):
+        if body.boot == heard.boot:
+            world.lease_wanted.add(body.host_id)
+        else:
+            world.ask_report(body.host_id, boot=heard.boot)
         return Outcome.LATE
     if body.agent_version is not None:
         world.agent_versions[body.host_id] = body.agent_version
@@ -34,7 +38,8 @@ def returned(world: World, heard: Heard, *, boot: int | None, beat: int | None, 
             boot=at[0],
             beat=max(at[1], heard.beat) if at[0] == heard.boot and heard.beat != GOODBYE else at[1],
             last_seen=world.now,
-            returned_at=world.now if away and was is not Presence.NEW else heard.returned_at,
+            # Who has no boot is no agent of ours: it never reports, so none is waited for.
+            returned_at=world.now if away and was is not Presence.NEW and at[0] > 0 else heard.returned_at,
         )
     )
     if away:

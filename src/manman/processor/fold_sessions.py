@@ -195,13 +195,13 @@ def refused(world: World, message: Message, body: contracts.CommandRefused) -> O
             return Refusal("foreign", f"deployment {deployment.id} is not on host {message.host_id}")
         world.keep_deployment(deployments.seen(deployment, body.desired_version))
     row = world.sessions.get(body.session_id) if body.session_id is not None else None
-    if row is None or row.status is not Status.PENDING:
+    if row is None or row.status is not Status.PENDING or body.reason != Reason.SUPERSEDED:
+        # Only a start can be overtaken; whatever else was refused leaves its session alone.
         return Outcome.UNCHANGED
     if message.host_id is not None and row.host_id != message.host_id:
         return Refusal("foreign", f"session {row.id} belongs to host {row.host_id}, not to host {message.host_id}")
     _heard_wish(world, row, body.desired_version)
     row = replace(world.sessions[row.id], desired=Desired.STOPPED)
-    reason = _reason(body.reason) or Reason.SUPERSEDED.value
     for status in (Status.STOPPING, Status.STOPPED):
         last = status is Status.STOPPED
         heard = Said(
@@ -209,7 +209,7 @@ def refused(world: World, message: Message, body: contracts.CommandRefused) -> O
             at=world.now,
             cause="start refused by its host",
             event_id=event_id_of(message),
-            reason=reason if last else None,
+            reason=Reason.SUPERSEDED.value if last else None,
             detail=body.detail if last else None,
         )
         decision = decide(row, heard, world.now)

@@ -60,7 +60,11 @@ class HeartbeatConsumer:
                 if is_transient(error):
                     log.debug("heartbeats_paused", reason=str(error))
                 else:
-                    log.error("heartbeats_failed", error=f"{type(error).__name__}: {error}", exc_info=error)
+                    log.error(
+                        "heartbeats_failed",
+                        error=f"{type(error).__name__}: {error}",
+                        traceback="".join(traceback.format_exception(error)),
+                    )
                 await self.backoff.wait(stop)
 
     async def step(self, consumer: Consumer) -> None:

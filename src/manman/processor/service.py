@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import TypeVar
 
 from manman.domain.ids import Chance
-from manman.errors import BadSetting, Unavailable, is_transient
+from manman.errors import BadSetting, Transient, is_transient
 from manman.events import contracts, topics, topology
 from manman.events.bus import Bus, Outgoing
 from manman.events.codec import encode_body
@@ -126,7 +126,7 @@ class Processor:
             try:
                 await self.bus.declare(wanted)
                 return
-            except Unavailable as error:
+            except Transient as error:
                 log.warning("broker_awaited", reason=str(error))
                 await backoff.wait(stop)
 
@@ -276,7 +276,12 @@ class Processor:
             if is_transient(error):
                 log.debug("loop_waits", loop=name, reason=str(error))
             else:
-                log.error("loop_failed", loop=name, error=f"{type(error).__name__}: {error}", exc_info=error)
+                log.error(
+                    "loop_failed",
+                    loop=name,
+                    error=f"{type(error).__name__}: {error}",
+                    traceback="".join(traceback.format_exception(error)),
+                )
             await backoff.wait(stop)
             return None
         backoff.reset()

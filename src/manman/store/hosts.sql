@@ -7,7 +7,7 @@ WHERE b.host = u.host
 RETURNING b.host;
 
 -- name: update_last_seen
--- Only what is above the known (boot, beat) counts; without a boot it is always the newest. The rows are locked in key order first.
+-- Only what is above the known (boot, beat) counts; who has no boot never reports, so none is waited for; without a boot it is always the newest. The rows are locked in key order first.
 WITH said AS (
     SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])
          AS u (host, boot, beat, live_count, live_xor)
@@ -20,7 +20,8 @@ WITH said AS (
         boot = coalesce(s.boot, b.boot),
         beat = CASE WHEN s.boot IS NOT NULL THEN s.beat WHEN b.beat = 9223372036854775807 THEN 0 ELSE b.beat END,
         live_count = coalesce(s.live_count, b.live_count), live_xor = coalesce(s.live_xor, b.live_xor),
-        returned_at = CASE WHEN NOT k.online AND k.last_seen IS NOT NULL THEN clock() ELSE b.returned_at END
+        returned_at = CASE WHEN NOT k.online AND k.last_seen IS NOT NULL AND coalesce(s.boot, b.boot) > 0 THEN clock()
+                           ELSE b.returned_at END
     FROM said s JOIN known k ON k.host = s.host
     WHERE b.host = k.host AND (s.boot IS NULL OR (s.boot, s.beat) > (k.boot, k.beat))
     RETURNING b.host

@@ -17,7 +17,12 @@ log = get_logger(__name__)
 
 
 async def notice_cluster(conn: Connection) -> bool:
-    """Compare the cluster with the one that was; whether a new epoch began. Needs a transaction."""
+    """Compare the cluster with the one that was; whether a new epoch began. Needs a transaction.
+
+    Where the database does not tell (a managed one may not), a restore is noticed by what hosts have seen.
+    """
+    if not await conn.fetchval(sql["may_ask"]):
+        return False
     now = await conn.fetchrow(sql["cluster"])
     known = await conn.fetchrow(sql["lock"])
     same = (known["system_identifier"], known["timeline_id"]) == (now["system_identifier"], now["timeline_id"])

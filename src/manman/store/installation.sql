@@ -1,3 +1,6 @@
+-- name: may_ask
+SELECT has_function_privilege('pg_control_system()', 'EXECUTE') AND has_function_privilege('pg_control_checkpoint()', 'EXECUTE')
+
 -- name: cluster
 SELECT s.system_identifier::text AS system_identifier, c.timeline_id FROM pg_control_system() s, pg_control_checkpoint() c
 
