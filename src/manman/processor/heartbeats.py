@@ -21,6 +21,7 @@ from manman.observability import acts, get_logger, metrics, observe
 from manman.processor import batch
 from manman.processor.backoff import Backoff
 from manman.processor.batch import Rules
+from manman.processor.failing import told
 from manman.processor.world import World
 from manman.store import batches, heartbeats, hosts
 from manman.store.heartbeats import Sample
@@ -62,8 +63,7 @@ class HeartbeatConsumer:
                 else:
                     log.error(
                         "heartbeats_failed",
-                        error=f"{type(error).__name__}: {error}",
-                        traceback="".join(traceback.format_exception(error)),
+                        **told(error),
                     )
                 await self.backoff.wait(stop)
 

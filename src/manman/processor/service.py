@@ -26,6 +26,7 @@ from manman.processor.batch import Rules
 from manman.processor.commands import CommandRelay
 from manman.processor.consumer import EventConsumer
 from manman.processor.expired import ExpiredConsumer
+from manman.processor.failing import told
 from manman.processor.gauges import Gauges
 from manman.processor.heartbeats import HeartbeatConsumer
 from manman.processor.leading import Lease, Leases
@@ -279,8 +280,7 @@ class Processor:
                 log.error(
                     "loop_failed",
                     loop=name,
-                    error=f"{type(error).__name__}: {error}",
-                    traceback="".join(traceback.format_exception(error)),
+                    **told(error),
                 )
             await backoff.wait(stop)
             return None
