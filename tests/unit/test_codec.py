@@ -145,6 +145,7 @@ def test_deep_nesting_is_malformed_and_no_crash() -> None:
         ({"sequence": "twelve"}, "headers.sequence"),
         ({"sequence": "0"}, "headers.sequence"),
         ({"sequence": "9" * 5000}, "headers.sequence"),
+        ({"sequence": "0" * 19 + "1" + "9" * 19}, "headers.sequence"),
         ({"source": envelope.journal_source(HostId(8), "k")}, "headers.source"),
     ],
 )
@@ -155,6 +156,13 @@ def test_headers_that_are_half_there_or_wrong_are_named(changes: dict[str, Any],
 def test_a_sequence_may_be_a_number_too() -> None:
     attributes = decode("status.session.running.7", headers(sequence=12), body(session_id=4)).attributes
     assert attributes is not None and attributes.sequence == 12
+
+
+def test_a_source_whose_host_no_database_holds_is_no_journal() -> None:
+    source = envelope.journal_source(HostId(10**19 - 1), "j1")
+    said = decode("status.session.running", headers(source=source), body(session_id=4))
+    assert said.host_id is None
+    assert said.attributes is not None and said.attributes.journal_id is None
 
 
 def test_a_host_s_broker_user_speaks_for_itself_only() -> None:

@@ -238,7 +238,7 @@ def _dead_letter(headers: Mapping[str, Header]) -> int | None:
     value = headers.get(envelope.DEAD_LETTER) if headers else None
     if value is None:
         return None
-    text = str(value)
-    if not (text.isascii() and text.isdigit() and 0 < int(text[:20]) < 2**63):
+    number = envelope.whole(str(value))
+    if number is None:
         raise Malformed(f"headers.{envelope.DEAD_LETTER}", f"must be the number of a dead letter, not {value!r:.40}")
-    return int(text)
+    return number

@@ -20,6 +20,8 @@ PREFIX = "cloudEvents:"
 DEAD_LETTER = "dead-letter"
 HOST = "host"
 CONTENT_TYPE = "application/json"
+LARGEST = 2**63
+"""Numbers are below it: what the database cannot hold is refused at the edge."""
 # The older spelling of the AMQP binding is understood too: brokers between us and a publisher rewrite the colon.
 _PREFIXES = (PREFIX, "cloudEvents_")
 _SOURCE = re.compile(r"/hosts/([1-9][0-9]{0,18})/journals/([A-Za-z0-9_-]{1,64})")
@@ -56,7 +58,7 @@ def journal_source(host_id: HostId, journal_id: str) -> str:
 def of_source(source: str) -> tuple[HostId | None, str | None]:
     """Host and journal of a source, or (None, None) when it is not a journal."""
     found = _SOURCE.fullmatch(source)
-    return (HostId(int(found[1])), found[2]) if found else (None, None)
+    return (HostId(int(found[1])), found[2]) if found and int(found[1]) < LARGEST else (None, None)
 
 
 def attributes(*, id: str, source: str, type: str, **others: object) -> Attributes:
@@ -145,6 +147,14 @@ def _sequence(value: Header) -> int | None:
     if value is None:
         return None
     text = value if isinstance(value, str) else str(value) if isinstance(value, int) else ""
-    if not (text.isascii() and text.isdigit()) or not 0 < int(text[:20]) < 2**63:
+    number = whole(text)
+    if number is None:
         raise Malformed("headers.sequence", f"must be a whole number from 1, not {value!r:.60}")
-    return int(text)
+    return number
+
+
+def whole(text: str) -> int | None:
+    """A whole number from 1 that the database can hold, None for every other text."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 40):
+        return None
+    return number if 0 < (number := int(text)) < LARGEST else None
