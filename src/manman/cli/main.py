@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "hosts": ("hosts", "Machines that play games; join tokens for new ones."),
     "events": ("events", "What happened, live or replayed; messages that could not be applied."),
     "login": ("identity", "Who you are to the panel; a one-time link for a browser."),
+    "admin": ("admin", "Break-glass: a one-time link for the admin, from this machine or the database."),
     "api": ("serve_api", "Serve the control plane API: REST and gRPC."),
     "processor": ("serve_processor", "Run the event processor."),
     "ui": ("serve_ui", "Serve the web pages."),

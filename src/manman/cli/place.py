@@ -55,11 +55,15 @@ def panel() -> tuple[str, str]:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process with that number exists (also another user's)."""
+    """Whether a process with that number runs (also another user's); one that ended and was not waited for does not."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
         return True
-    return True
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return Path("/proc").exists() is False
+    return state != "Z"

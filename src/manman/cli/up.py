@@ -55,15 +55,17 @@ async def _foreground(state: Path, game: str) -> None:
 
 
 class _Asked:
-    """What signals ask for: first the panel's end, then the games' too."""
+    """What signals ask for: first the panel's end, then the games' too; SIGUSR1 a new one-time link."""
 
     def __init__(self) -> None:
         self.stop = asyncio.Event()
         self.games = asyncio.Event()
+        self.link = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._ended, number)
         loop.add_signal_handler(signal.SIGUSR2, self._everything)
+        loop.add_signal_handler(signal.SIGUSR1, lambda: self.link.set())
         loop.add_signal_handler(signal.SIGHUP, lambda: self.stop.set())
 
     def _ended(self, number: int) -> None:

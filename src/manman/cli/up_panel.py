@@ -13,7 +13,7 @@ from manman import config
 from manman.api import identity as who
 from manman.api import service
 from manman.api.settings import ApiSettings
-from manman.cli import up_first, up_ports, up_story
+from manman.cli import links, up_first, up_ports, up_story
 from manman.client import Client, LocalFile
 from manman.errors import BadSetting, ManManError
 from manman.events import topology
@@ -104,12 +104,25 @@ class Panel:
             group.create_task(self._grpc(api, settings.bind, grpc_port))
             group.create_task(service.serve_http(api, _Both(api.rest, ui), listener, self.ending))
             group.create_task(processor.run(self.ending))
+            group.create_task(self._links(connections, url))
             agent, agent_client = await self._agent(client, url, buses[2])
             stack.push_async_callback(agent_client.aclose)
             running = group.create_task(agent.run(self.agent_ending))
             await agent.running.wait()
             group.create_task(self._story(client, agent, game))
             group.create_task(self._end(agent, running))
+
+    async def _links(self, connections: pool.Pool, url: str) -> None:
+        """Whenever somebody asks with SIGUSR1: a new one-time link, for whoever may read this user's files."""
+        ending = asyncio.create_task(self.ending.wait())
+        while not self.ending.is_set():
+            asked = asyncio.create_task(self.asked.link.wait())
+            await asyncio.wait({asked, ending}, return_when=asyncio.FIRST_COMPLETED)
+            asked.cancel()
+            if self.asked.link.is_set():
+                self.asked.link.clear()
+                async with connections.transaction() as conn:
+                    links.write(self.state, f"{url}/login#{await who.new_admin_link(conn, os.urandom)}")
 
     async def _grpc(self, api: service.Api, bind: str, port: int) -> None:
         async with service.serving_grpc(api, bind, port):

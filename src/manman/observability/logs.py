@@ -25,7 +25,7 @@ def set_up_logs(
     """
     out = stream()
     as_json = not out.isatty() if json is None else json
-    renderer: Any = structlog.processors.JSONRenderer(default=str) if as_json else structlog.dev.ConsoleRenderer()
+    renderer: Any = _renderer(as_json)
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -41,6 +41,13 @@ def set_up_logs(
     _route_library_logs(level, shared, renderer, out)
 
 
+def _renderer(as_json: bool) -> Any:
+    if as_json:
+        return structlog.processors.JSONRenderer(default=str)
+    # The default one prints local variables with a traceback, and a token may be among them.
+    return structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+
+
 def _with(service: str) -> Callable[[Any, str, Any], Any]:
     def add(_logger: Any, _method: str, fields: Any) -> Any:
         fields.setdefault("service", service)
@@ -53,7 +60,11 @@ def _route_library_logs(level: str, shared: list[Any], renderer: Any, out: TextI
     """Lines of libraries take the same shape, from `warning` up (their `info` tells what we tell better)."""
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared,
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
     )
     to_stream = logging.StreamHandler(out)
     to_stream.setFormatter(formatter)
