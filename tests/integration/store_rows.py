@@ -78,7 +78,7 @@ def a_row(number: int, **changes: Any) -> OutboxRow:
         "event_id": str(UUID(int=number)),
         "type": "manman.session.running",
         "key": "manman.session.running",
-        "body": {"number": number},
+        "body": b'{"number":%d}' % number,
         "exchange": "external",
         "public": True,
     }

@@ -34,7 +34,7 @@ async def test_rows_become_events_in_order_numbered_without_a_gap(pool: Pool) ->
         assert await events.move(conn, 5) == 0
     async with pool.acquire() as conn:
         found = await events.unpublished(conn, 100)
-        assert [(e.cursor, e.row.body["number"]) for e in found] == [(f"1-{n}", n) for n in range(1, 8)]
+        assert [(e.cursor, e.row.said["number"]) for e in found] == [(f"1-{n}", n) for n in range(1, 8)]
         assert found[0].row == a_row(1)
         assert await event_reads.bounds(conn) == event_reads.Bounds(epoch=1, last=7, first=1)
 
@@ -54,7 +54,7 @@ async def test_two_movers_at_once_give_each_position_once(pool: Pool) -> None:
     async with pool.acquire() as conn:
         found = await events.unpublished(conn, 1000)
     assert [e.position for e in found] == list(range(1, 101))
-    assert sorted(e.row.body["number"] for e in found) == list(range(1, 101))
+    assert sorted(e.row.said["number"] for e in found) == list(range(1, 101))
 
 
 async def test_a_mover_that_rolls_back_leaves_no_hole(pool: Pool) -> None:

@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from datetime import timedelta
 
 import asyncpg
 import pytest
 from integration.store_rows import AT, a_deployment, a_host, a_pool, a_session, a_step
+from msgspec.structs import replace
 
 from manman.domain import ranges
 from manman.domain.ids import SessionId

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from manman.domain.ids import DeploymentId, HostId, SessionId
@@ -52,7 +53,7 @@ def a_session(status: Status = Status.RUNNING, **changes: Any) -> Session:
         number=5,
         at=NOW,
     )
-    return replace(session, **changes)
+    return msgspec.structs.replace(session, **changes)
 
 
 def a_move(to: Status, **said: Any) -> Moved:
@@ -103,7 +104,7 @@ def test_a_crash_tells_its_last_lines_and_the_restart_that_follows() -> None:
 def test_a_config_may_withhold_the_last_lines() -> None:
     row = session_moved(a_move(Status.CRASHED, tail=("secret",)), replace(NAMES, withhold_tail=True), NOW, chance)
     assert "secret" not in str(row.body)
-    assert row.body["tail"] is None
+    assert row.said.get("tail") is None
 
 
 @pytest.mark.parametrize("status", [Status.PENDING, Status.STARTING, Status.STOPPING])
@@ -116,12 +117,12 @@ def test_each_move_of_a_batch_is_announced_once_in_order() -> None:
     moves = [a_move(Status.STOPPING), a_move(Status.STOPPED)]
     rows = announce(moves, Names(sessions={SessionId(4): NAMES}), NOW, chance)
     assert [row.key for row in rows] == ["manman.session.stopping", "manman.session.stopped"]
-    assert {row.body["game"] for row in rows} == {"Teeworlds"}
+    assert {row.said["game"] for row in rows} == {"Teeworlds"}
 
 
 def test_a_noun_without_known_names_is_announced_all_the_same() -> None:
     [row] = announce([a_move(Status.RUNNING)], Names(), NOW, chance)
-    assert (row.body["session_id"], row.body["game"]) == (4, None)
+    assert (row.said["session_id"], row.said.get("game")) == (4, None)
 
 
 def test_a_leaving_host_makes_its_live_sessions_unreachable_and_a_return_reachable() -> None:
@@ -143,7 +144,7 @@ def test_a_stale_host_says_when_it_was_seen_and_how_long_silence_may_last() -> N
 
 def test_a_host_comes_and_goes_by_name() -> None:
     came = host_online(HostId(7), HOST, NOW, chance, silent_for=timedelta(minutes=4))
-    assert (came.key, came.body["silent_for"], came.body["labels"]) == ("manman.host.online", 240.0, {"rack": "4"})
+    assert (came.key, came.said["silent_for"], came.said["labels"]) == ("manman.host.online", 240.0, {"rack": "4"})
     assert host_offline(HostId(7), HOST, NOW, chance).key == "manman.host.offline"
 
 

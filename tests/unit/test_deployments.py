@@ -1,8 +1,9 @@
 """A deployment's wish, install and parking."""
 
-from dataclasses import replace
+import dataclasses
 
 import pytest
+from msgspec.structs import replace
 
 from manman.domain.deployments import Deployment, Install, installed, parked, seen, taken_over, wished
 from manman.domain.ids import DeploymentId, HostId
@@ -55,7 +56,7 @@ def test_a_restored_database_takes_over_a_newer_wish_of_the_host() -> None:
     held = Wish(desired=Desired.RUNNING, version=EPOCH + 9, fresh_version=3)
     after = taken_over(IDLE, held)
     assert (after.desired, after.desired_version, after.seen_version) == (Desired.RUNNING, EPOCH + 9, EPOCH + 9)
-    assert taken_over(IDLE, replace(held, version=4)) is IDLE
+    assert taken_over(IDLE, dataclasses.replace(held, version=4)) is IDLE
 
 
 @pytest.mark.parametrize("word", ["ready", "install_failed", "installing"])

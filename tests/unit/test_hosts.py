@@ -1,11 +1,11 @@
 """Liveness of hosts: which beat counts, when silence may be judged, who is unreachable."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from manman.domain.hosts import (
     GOODBYE,

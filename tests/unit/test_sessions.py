@@ -1,11 +1,11 @@
 """A session's states: the valid path, crash from each live state, what is late, stray or a skip, with and without the wish."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from msgspec.structs import replace
 
 from manman.domain.ids import DeploymentId, HostId, SessionId
 from manman.domain.sessions import (

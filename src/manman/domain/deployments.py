@@ -1,11 +1,14 @@
 """Deployments: a config placed on a host. Its install status moves by its host's reports alone; its wish is people's."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
+
+import msgspec
+from msgspec.structs import replace
 
 from manman.domain.ids import DeploymentId, HostId, SessionId
 from manman.domain.sessions import Desired
-from manman.domain.wishes import Wish
+from manman.domain.wishes import EPOCH, Wish
 
 
 class Install(StrEnum):
@@ -17,8 +20,7 @@ class Install(StrEnum):
     REMOVING = "removing"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Deployment:
+class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     """A deployment's row as the event path loads and saves it. `number` is that of its last history row.
 
     `seen_version` is what its host said last, not the highest: a restored disk has forgotten. `last_run` numbers its sessions.
@@ -95,9 +97,13 @@ def wished(deployment: Deployment, desired: Desired, *, fresh: bool = False) -> 
     )
 
 
+BELIEVABLE = EPOCH << 20
+"""A host may be ahead of a restored database, but not by a million epochs: what it says then would leave no version above it."""
+
+
 def taken_over(deployment: Deployment, held: Wish) -> Deployment:
     """The row of a restored database takes over a wish of its host that is above its own; a lower one changes nothing."""
-    if held.version <= deployment.desired_version:
+    if not deployment.desired_version < held.version < BELIEVABLE:
         return deployment
     return replace(
         deployment,
@@ -106,6 +112,24 @@ def taken_over(deployment: Deployment, held: Wish) -> Deployment:
         fresh_version=max(held.fresh_version, deployment.fresh_version),
         seen_version=held.version,
     )
+
+
+def reported(deployment: Deployment, word: str | None, version: int | None) -> Deployment:
+    """The row after a report said how far the install is: a result that was lost is made good, where it is about the newest
+    version. What is still going on, or being removed, will be said again."""
+    if word not in (Install.READY, Install.INSTALL_FAILED) or (version or 0) < deployment.version:
+        return deployment
+    if deployment.status is word:
+        return deployment
+    return installed(deployment, word, None, deployment.detail if word != Install.READY else "", version)
+
+
+def gave_up(deployment: Deployment, reason: str | None, version: int | None) -> Deployment:
+    """The row after its host said that it gave up at this version of the wish; one of before the last power command is over."""
+    at = deployment.desired_version if version is None else version
+    if reason is None or at < deployment.desired_version or deployment.gave_up_version == at:
+        return deployment
+    return replace(deployment, gave_up=reason, gave_up_version=at)
 
 
 def installed(

@@ -9,6 +9,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+import msgspec
+
 from manman.domain.ids import HostId
 
 GOODBYE = (1 << 63) - 1
@@ -27,8 +29,7 @@ class Presence(StrEnum):
     STALE = "stale"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Heard:
+class Heard(msgspec.Struct, frozen=True, kw_only=True):
     """Liveness of one host, as its row says. `last_seen` is None until it was first heard.
 
     `returned_at` is set when it came back and cleared once a report was applied; `asked_at` is when it was last asked for one.

@@ -8,11 +8,14 @@ reports and the sweeps move a status; clock and ids are arguments.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
 from typing import assert_never
+
+import msgspec
+from msgspec.structs import replace
 
 from manman.domain.ids import DeploymentId, HostId, SessionId
 
@@ -88,8 +91,7 @@ class Kind(StrEnum):
     SKIP = "skip"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Session:
+class Session(msgspec.Struct, frozen=True, kw_only=True):
     """A session's row as it is loaded and saved. `number` is that of its last history row, `at` the time of it."""
 
     id: SessionId
@@ -133,8 +135,7 @@ class Restart:
     at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
+class Said(msgspec.Struct, frozen=True, kw_only=True):
     """What was said of a session: by its host, by a report, by a sweep. `at` is the host's time of it.
 
     `cause` is what its history row names ("event <id>", "report", "start_deadline"); `event_id` identifies a numbered message.
@@ -155,8 +156,7 @@ class Said:
     restart: Restart | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Moved:
+class Moved(msgspec.Struct, frozen=True, kw_only=True):
     """An accepted transition: one history row, numbered `after.number`, and what others may hear of it.
 
     `from_` is None when the session begins.
@@ -177,8 +177,7 @@ class Moved:
         return self.after.status
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unchanged:
+class Unchanged(msgspec.Struct, frozen=True, kw_only=True):
     """The status was said again. `after` differs where progress or players came with it; no history row, no event."""
 
     before: Session

@@ -19,6 +19,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Protocol
 
+import msgspec
+
 from manman.errors import ManManError, Permanent, Transient
 from manman.events.envelope import Header
 
@@ -116,8 +118,7 @@ class Outgoing:
     mandatory: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
+class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     """One message received. `tag` rises within its consumer. `attempts`: how often it was delivered before (0 at
     first).
 

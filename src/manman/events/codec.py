@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -23,8 +22,7 @@ from manman.events.topics import Key
 MOST_BODY_BYTES = 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
+class Message(msgspec.Struct, frozen=True, kw_only=True):
     """One message, understood. `host_id` is the sender's: from the key, the body or the source, which agree.
 
     `user_id` is the broker's word for the publisher. `dead_letter` is the row that a replay closes; whoever applies

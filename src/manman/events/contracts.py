@@ -14,11 +14,15 @@ import msgspec
 
 from manman.domain.ids import DeploymentId, HostId, SessionId
 
-Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+# What a column or a range of the database cannot hold is refused at the edge: an inclusive range needs the number above it.
+MOST = 2**63 - 2
+Number = Annotated[int, msgspec.Meta(ge=0, le=MOST)]
 Small = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
-Host = Annotated[HostId, msgspec.Meta(ge=1, le=2**63 - 1)]
-SessionKey = Annotated[SessionId, msgspec.Meta(ge=1, le=2**63 - 1)]
-DeploymentKey = Annotated[DeploymentId, msgspec.Meta(ge=1, le=2**63 - 1)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+Share = Annotated[float, msgspec.Meta(ge=-1e9, le=1e9)]
+Host = Annotated[HostId, msgspec.Meta(ge=1, le=MOST)]
+SessionKey = Annotated[SessionId, msgspec.Meta(ge=1, le=MOST)]
+DeploymentKey = Annotated[DeploymentId, msgspec.Meta(ge=1, le=MOST)]
 Word = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Detail = Annotated[str, msgspec.Meta(max_length=4000)]
 Range = tuple[Number, Number]
@@ -129,7 +133,7 @@ class SessionStatus(Body, frozen=True, kw_only=True):
     signal: Small | None = None
     reason: Word | None = None
     detail: Detail | None = None
-    progress: float | None = None
+    progress: Share | None = None
     desired_version: Number | None = None
     begun_version: Number | None = None
     run: Number | None = None
@@ -138,7 +142,7 @@ class SessionStatus(Body, frozen=True, kw_only=True):
     launch: Word | None = None
     tail: Annotated[list[Annotated[str, msgspec.Meta(max_length=8192)]], msgspec.Meta(max_length=50)] | None = None
     restart: Restart | None = None
-    players: Number | None = None
+    players: Count | None = None
 
 
 class CommandRefused(Body, frozen=True, kw_only=True):
@@ -161,7 +165,7 @@ class DeploymentStatus(Body, frozen=True, kw_only=True):
     status: DeploymentWord | None = None
     deployment_version: Number | None = None
     desired_version: Number | None = None
-    progress: float | None = None
+    progress: Share | None = None
     reason: Word | None = None
     detail: Detail | None = None
 
@@ -205,7 +209,7 @@ class Heartbeat(Body, frozen=True, kw_only=True):
     sequence: Number | None = None
     sessions: Counts | None = None
     live: Live | None = None
-    cpu: float | None = None
+    cpu: Share | None = None
     memory: dict[str, Any] | float | None = None
     disk: dict[str, Any] | float | None = None
     network: dict[str, Any] | None = None

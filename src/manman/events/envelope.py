@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 
 import msgspec
@@ -20,8 +19,8 @@ PREFIX = "cloudEvents:"
 DEAD_LETTER = "dead-letter"
 HOST = "host"
 CONTENT_TYPE = "application/json"
-LARGEST = 2**63
-"""Numbers are below it: what the database cannot hold is refused at the edge."""
+LARGEST = 2**63 - 1
+"""Numbers are below it: what the database cannot hold, in a range too, is refused at the edge."""
 # The older spelling of the AMQP binding is understood too: brokers between us and a publisher rewrite the colon.
 _PREFIXES = (PREFIX, "cloudEvents_")
 _SOURCE = re.compile(r"/hosts/([1-9][0-9]{0,18})/journals/([A-Za-z0-9_-]{1,64})")
@@ -30,8 +29,7 @@ Header = str | int | float | bool | None
 Headers = Mapping[str, Header]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attributes:
+class Attributes(msgspec.Struct, frozen=True, kw_only=True):
     """The attributes of one event. `sequence` counts from 1 within `source`; `time` is the sender's, no verdict uses
     it.
 
@@ -69,6 +67,12 @@ def attributes(*, id: str, source: str, type: str, **others: object) -> Attribut
     )
 
 
+def time_text(at: datetime) -> str:
+    """A time as the headers carry it: RFC 3339 in UTC."""
+    text: str = msgspec.to_builtins(at)
+    return text
+
+
 def to_headers(event: Attributes) -> dict[str, Header]:
     """The AMQP headers of an event; what is unset is left out, `time` is RFC 3339 in UTC, `sequence` decimal text."""
     named: dict[str, str | None] = {
@@ -77,7 +81,7 @@ def to_headers(event: Attributes) -> dict[str, Header]:
         "source": event.source,
         "type": event.type,
         "subject": event.subject,
-        "time": None if event.time is None else msgspec.to_builtins(event.time),
+        "time": None if event.time is None else time_text(event.time),
         "dataschema": event.dataschema,
         "sequence": None if event.sequence is None else str(event.sequence),
         "traceparent": event.traceparent,

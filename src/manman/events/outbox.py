@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,11 +17,10 @@ from manman.events.envelope import Header
 CONTROL_SOURCE = "/control"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutboxRow:
+class OutboxRow(msgspec.Struct, frozen=True, kw_only=True):
     """What a decision makes others hear. Without an exchange it is an `events` row only: watched, never published.
 
-    `body` is JSON as Python values, `headers` the AMQP headers, `sequence` the noun's history number, `public`
+    `body` is JSON as it goes onto the wire, or as Python values; `headers` the AMQP headers, `sequence` the noun's history number, `public`
     whether it goes to other domains, `ttl` a command's deadline counted from its commit. `event_id` is a UUIDv7 as
     text.
     """
@@ -30,15 +28,26 @@ class OutboxRow:
     event_id: str
     type: str
     key: str
-    body: Mapping[str, Any]
+    body: bytes | Mapping[str, Any]
     exchange: str | None = None
-    headers: Mapping[str, Header] = field(default_factory=dict)
+    headers: Mapping[str, Header] = msgspec.field(default_factory=dict)
     host_id: HostId | None = None
     session_id: SessionId | None = None
     deployment_id: DeploymentId | None = None
     sequence: int | None = None
     public: bool = False
     ttl: timedelta | None = None
+
+    @property
+    def encoded(self) -> bytes:
+        """The body's bytes."""
+        return self.body if isinstance(self.body, bytes) else encode_body(self.body)
+
+    @property
+    def said(self) -> Mapping[str, Any]:
+        """The body's values; times are text."""
+        said: Mapping[str, Any] = msgspec.json.decode(self.encoded)
+        return said
 
 
 def outgoing(row: OutboxRow, *, exchange: str | None = None, ttl: timedelta | None = None) -> Outgoing:
@@ -47,7 +56,7 @@ def outgoing(row: OutboxRow, *, exchange: str | None = None, ttl: timedelta | No
     return Outgoing(
         exchange=exchange or row.exchange or topics.EXTERNAL,
         key=row.key,
-        body=encode_body(row.body),
+        body=row.encoded,
         headers=row.headers,
         message_id=row.event_id,
         ttl=ttl if ttl is not None else row.ttl,
@@ -74,7 +83,7 @@ def command(
         event_id=body.command_id,
         type=kind,
         key=topics.command(host_id, verb),
-        body=msgspec.to_builtins(body),
+        body=encode_body(body),
         exchange=topics.INTERNAL,
         headers=envelope.to_headers(event) | {envelope.HOST: str(host_id)},
         host_id=host_id,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from manman.domain.ids import HostId, SessionId
 from manman.errors import Malformed
@@ -40,8 +40,7 @@ PUBLIC = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Key:
+class Key(msgspec.Struct, frozen=True, kw_only=True):
     """A routing key taken apart: `status.session.running.7` is area `status`, noun `session`, word `running`, host
     7."""
 

@@ -1,6 +1,6 @@
 """What hosts say of deployments, folded: how far an install is, which wish is held, that the host gave up."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from manman.domain import deployments
 from manman.domain.deployments import Deployment, DeploymentMoved
@@ -29,19 +29,16 @@ def said(world: World, message: Message, body: contracts.DeploymentStatus) -> Ou
     world.keep_deployment(after)
     if after.removed == before.removed and after.status is before.status:
         return Outcome.UNCHANGED
-    _move(world, message, deployment, after, word)
+    move(world, message, deployment, after, word, cause="host")
     return Outcome.APPLIED
 
 
 def _gave_up(world: World, message: Message, before: Deployment, body: contracts.DeploymentStatus) -> Outcome:
-    version = body.desired_version if body.desired_version is not None else before.desired_version
-    if version < before.desired_version or before.gave_up_version == version:
-        # A power command came after it: it tries again.
-        world.keep_deployment(before)
-        return Outcome.UNCHANGED
-    after = replace(before, gave_up=body.reason or "limit", gave_up_version=version)
+    after = deployments.gave_up(before, body.reason or "limit", body.desired_version)
     world.keep_deployment(after)
-    _move(world, message, before, after, "gave_up")
+    if after == before:
+        return Outcome.UNCHANGED
+    move(world, message, before, after, "gave_up", cause=f"gave up: {after.gave_up}")
     return Outcome.APPLIED
 
 
@@ -62,7 +59,8 @@ def seen(world: World, message: Message, body: contracts.DeploymentSeen) -> Outc
     return Outcome.APPLIED
 
 
-def _move(world: World, message: Message, before: Deployment, after: Deployment, word: str) -> None:
+def move(world: World, message: Message, before: Deployment, after: Deployment, word: str, *, cause: str) -> None:
+    """Take a deployment that moved, with its history row and its notice."""
     numbered = replace(after, number=after.number + 1)
     world.keep_deployment(numbered)
     attributes = message.attributes
@@ -71,7 +69,7 @@ def _move(world: World, message: Message, before: Deployment, after: Deployment,
             before=before,
             after=numbered,
             word=word,
-            cause="host" if word != "gave_up" else f"gave up: {after.gave_up}",
+            cause=cause,
             event_id=event_id_of(message),
             trace_id=attributes.traceparent if attributes is not None else None,
         )

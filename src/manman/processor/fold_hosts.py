@@ -1,6 +1,6 @@
 """Hosts that come and go, folded. A host leaves by exactly one event and returns by one."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from manman.domain.hosts import GOODBYE, Heard, HostMoved, Presence, is_newer
 from manman.events import contracts

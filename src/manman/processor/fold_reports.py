@@ -1,7 +1,8 @@
 """A host's report against the rows, folded: after it the database says what the machine says."""
 
-from dataclasses import replace
 from typing import assert_never
+
+from msgspec.structs import replace
 
 from manman.domain import deployments, ranges, reports
 from manman.domain.hosts import GOODBYE
@@ -11,7 +12,7 @@ from manman.domain.sessions import FINAL, LIVE, Desired, Moved, Reason, Said, Se
 from manman.domain.wishes import Wish
 from manman.events import contracts
 from manman.events.codec import Message
-from manman.processor import fold_sessions
+from manman.processor import fold_deployments, fold_sessions
 from manman.processor.outcomes import Outcome, Refusal
 from manman.processor.world import Stray, World
 
@@ -22,7 +23,7 @@ def report(world: World, message: Message, body: contracts.HostReport) -> Outcom
     if body.boot is not None and body.boot < heard.boot:
         return Outcome.LATE
     for held in body.deployments:
-        if _deployment(world, body.host_id, held):
+        if _deployment(world, message, body.host_id, held):
             world.lease_taken_over[body.host_id] = ranges.merged(body.lease)
     _sessions(world, message, body)
     now = world.hosts[body.host_id]
@@ -46,7 +47,7 @@ def _sessions(world: World, message: Message, body: contracts.HostReport) -> Non
     world.reported[body.host_id] = frozenset(reported)
 
 
-def _deployment(world: World, host_id: HostId, held: contracts.DeploymentSaid) -> bool:
+def _deployment(world: World, message: Message, host_id: HostId, held: contracts.DeploymentSaid) -> bool:
     """What a host holds of a deployment; whether it knew more than the row: then the database was restored."""
     row = world.deployments.get(held.deployment_id)
     if row is None or row.host_id != host_id:
@@ -56,10 +57,23 @@ def _deployment(world: World, host_id: HostId, held: contracts.DeploymentSaid) -
         wish = Wish(desired=Desired(held.desired), version=held.desired_version, fresh_version=held.fresh_version or 0)
         after = deployments.taken_over(after, wish)
     world.keep_deployment(replace(after, last_run=max(after.last_run, held.last_run or 0)))
+    _made_good(world, message, held)
     if after.desired_version == row.desired_version:
         return False
     world.restored_from = max(world.restored_from or 0, after.desired_version)
     return True
+
+
+def _made_good(world: World, message: Message, held: contracts.DeploymentSaid) -> None:
+    """The result of an install, and a give-up, whose messages were lost."""
+    row = world.deployments[held.deployment_id]
+    after = deployments.reported(row, held.status, held.deployment_version)
+    if after != row:
+        fold_deployments.move(world, message, row, after, after.status.value, cause="report")
+    row = world.deployments[held.deployment_id]
+    after = deployments.gave_up(row, held.gave_up, held.desired_version)
+    if after != row:
+        fold_deployments.move(world, message, row, after, "gave_up", cause=f"gave up: {after.gave_up}")
 
 
 def _session(world: World, message: Message, row: Session, said: contracts.SessionSaid | None) -> None:
@@ -117,6 +131,9 @@ def _unknown(world: World, message: Message, host_id: HostId, said: contracts.Se
     verdict = reports.judge(Status(said.status), None, ours=ours)
     if verdict.act is Act.STRAY:
         _list(world, host_id, said, verdict.why)
+        return
+    if world.is_others_id(host_id, said.session_id):
+        _list(world, host_id, said, "its id was never given to this host")
         return
     heard = Said(status=Status.PENDING, at=said.at or world.now, cause=said.cause or "report")
     fold_sessions.begin(world, host_id, said, heard)

@@ -1,7 +1,8 @@
 """What hosts say of sessions, folded: a transition, a newcomer from the host's lease, a refused start."""
 
-from dataclasses import replace
 from typing import assert_never
+
+from msgspec.structs import replace
 
 from manman.domain import deployments, ranges, reports
 from manman.domain.deployments import Deployment

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+import msgspec
+
 from manman.domain import ranges
 from manman.domain.deployments import Deployment, DeploymentMoved
 from manman.domain.hosts import GOODBYE, Heard, HostMoved, Presence
@@ -14,6 +16,8 @@ from manman.events.codec import Message
 from manman.events.outbox import OutboxRow, command
 
 Journal = tuple[HostId, str]
+FORGOTTEN_MOST = 1_000_000
+"""How many session ids a restored database may have forgotten, at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +82,10 @@ class World:
     released: dict[tuple[HostId, DeploymentId], int] = field(default_factory=dict)
     restored_from: int | None = None
     lease_taken_over: dict[HostId, Ranges] = field(default_factory=dict)
+    # What reports need: journals with holes and how far they went, ids that are other hosts', and the last id ever given.
+    holed: dict[Journal, int] = field(default_factory=dict)
+    leased_to: dict[SessionId, HostId] = field(default_factory=dict)
+    last_id: int | None = None
     counts: dict[str, int] = field(default_factory=dict)
 
     def count(self, what: str) -> None:
@@ -148,6 +156,21 @@ class World:
         self.seen[journal] = ranges.merged([*self.seen.get(journal, ()), (first, sequence)])
         self.touched_journals.add(journal)
 
+    def close_holes(self, journal: Journal) -> None:
+        """A report stands for older journals of its host too: what they still had to say was sent before it."""
+        for other, last in self.holed.items():
+            if other[0] == journal[0] and other != journal and last > 0:
+                self.settle(other, last, all_below=True)
+
+    @property
+    def highest_id(self) -> int:
+        """The highest session id that a host may hold: a restored database has forgotten some that were given."""
+        return (self.last_id or 0) + FORGOTTEN_MOST
+
+    def is_others_id(self, host_id: HostId, session_id: SessionId) -> bool:
+        """Whether an id was never this host's: leased to another one, or farther than a restore can have forgotten."""
+        return self.leased_to.get(session_id, host_id) != host_id or session_id > self.highest_id
+
 
 def event_id_of(message: Message) -> str | None:
     """What a history row may name: only a numbered event cannot come twice, so only its id is unique."""
@@ -155,8 +178,7 @@ def event_id_of(message: Message) -> str | None:
     return attributes.id if attributes is not None and attributes.sequence is not None else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arrived:
+class Arrived(msgspec.Struct, frozen=True, kw_only=True):
     """One message of a batch: the bytes as they came, and what they mean (or why they mean nothing: `malformed`)."""
 
     key: str

@@ -6,8 +6,9 @@ is woken by NOTIFY on `CHANNEL` and follows by `event_reads`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
+
+import msgspec
 
 from manman.events.outbox import OutboxRow
 from manman.store.outbox import row_of
@@ -20,8 +21,7 @@ CHANNEL = "manman_events"
 """Notified with the newest position by each commit that moved rows."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class Event(msgspec.Struct, frozen=True, kw_only=True):
     """A numbered row. `at` is when its transaction was."""
 
     epoch: int

@@ -28,7 +28,7 @@ SELECT pg_notify('manman_events', $1::text);
 
 -- name: unpublished
 -- Above the last published position; rows without an exchange are only passed over.
-SELECT e.epoch, e.position, e.id AS event_id, e.type, e.at, e.exchange, e.key, e.body, e.headers, e.host, e.session,
+SELECT e.epoch, e.position, e.id AS event_id, e.type, e.at, e.exchange, e.key, e.body::text, e.headers, e.host, e.session,
        e.deployment, e.sequence, e.public, NULL::interval AS ttl
 FROM events e
 WHERE e.epoch = (SELECT epoch FROM installation) AND e.position > (SELECT value FROM counters WHERE name = 'published')

@@ -8,12 +8,15 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+import msgspec
+
 from manman.domain.ids import DeploymentId, HostId, SessionId
 from manman.events.outbox import OutboxRow
 from manman.store.pool import Connection, Row
 from manman.store.sql import load
 
 sql = load(__name__)
+_ENCODE = msgspec.json.Encoder().encode
 
 CHANNEL = "manman_outbox"
 """The channel that is notified by each commit which inserted rows."""
@@ -47,8 +50,8 @@ async def insert(conn: Connection, rows: Sequence[OutboxRow]) -> None:
         [row.type for row in rows],
         [row.exchange for row in rows],
         [row.key for row in rows],
-        [row.body for row in rows],
-        [dict(row.headers) for row in rows],
+        [row.encoded.decode() for row in rows],
+        [_ENCODE(row.headers).decode() for row in rows],
         [row.host_id for row in rows],
         [row.session_id for row in rows],
         [row.deployment_id for row in rows],
@@ -77,12 +80,12 @@ async def backlog(conn: Connection) -> Backlog:
 
 
 def row_of(row: Row) -> OutboxRow:
-    """The value of a record with the columns of `outbox` or `events`."""
+    """The value of a record with the columns of `outbox` or `events`, the body as text."""
     return OutboxRow(
         event_id=str(row["event_id"]),
         type=row["type"],
         key=row["key"],
-        body=row["body"],
+        body=row["body"].encode(),
         exchange=row["exchange"],
         headers=row["headers"],
         host_id=_maybe(HostId, row["host"]),

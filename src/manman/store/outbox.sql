@@ -3,14 +3,14 @@
 INSERT INTO outbox (event_id, type, exchange, key, body, headers, host, session, deployment, sequence, public, ttl, created_at)
 SELECT u.event_id, u.type, u.exchange, u.key, u.body, u.headers, u.host, u.session, u.deployment, u.sequence, u.public, u.ttl,
        clock()
-FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::jsonb[], $6::jsonb[], $7::bigint[], $8::bigint[],
+FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[]::json[], $6::text[]::json[], $7::bigint[], $8::bigint[],
             $9::bigint[], $10::bigint[], $11::boolean[], $12::interval[])
      WITH ORDINALITY AS u (event_id, type, exchange, key, body, headers, host, session, deployment, sequence, public, ttl, place)
 ORDER BY u.place;
 
 -- name: commands
 -- Oldest first, of hosts that are not in the second list; what is left of a TTL is counted by this clock.
-SELECT id, event_id, type, exchange, key, body, headers, host, session, deployment, sequence, public, ttl,
+SELECT id, event_id, type, exchange, key, body::text, headers, host, session, deployment, sequence, public, ttl,
        created_at + ttl - clock() AS left
 FROM outbox
 WHERE exchange = 'manman' AND NOT (coalesce(host, 0) = ANY ($2::bigint[]))
