@@ -202,6 +202,6 @@ async def test_a_multi_step_workflow_over_two_sessions_of_one_deployment(home: H
     assert await home.rows(query, second) == [(first, 2, "restart_policy")]
     assert await home.rows("SELECT last_run, last_session, seen_version FROM deployments") == [(2, second, 1)]
     assert not await home.value("SELECT ids @> $1::bigint FROM session_leases", second)
-    types = [e["type"] for e in home.events if e["type"].startswith("manman.session")]
     await home.until_event("manman.session.running", session_id=second)
+    types = [e["type"] for e in home.events if e["type"].startswith("manman.session")]
     assert types[:2] == ["manman.session.running", "manman.session.crashed"]
