@@ -10,13 +10,14 @@ from manman.domain.hosts import HostMoved, Presence
 from manman.domain.ids import Chance, DeploymentId, HostId, SessionId
 from manman.domain.sessions import LIVE, Session
 from manman.domain.wishes import EPOCH
+from manman.errors import is_transient
 from manman.events import announce, contracts
 from manman.events.announce import Names
 from manman.events.outbox import OutboxRow
 from manman.processor import fold, notices
 from manman.processor.outcomes import Refusal
-from manman.processor.world import Arrived, Journal, World
-from manman.store import attempts, batches, installation, session_leases, sweeps
+from manman.processor.world import Arrived, DeadLetter, Journal, World
+from manman.store import attempts, batches, dead_letters, installation, session_leases, sweeps
 from manman.store.pool import Connection, Pool
 from manman.store.save import Changes, save
 
@@ -58,14 +59,30 @@ async def apply(pool: Pool, batch: list[Arrived], rules_: Rules, *, erase: Colle
 async def condemn(
     pool: Pool, arrived: Arrived, refusal: Refusal, rules_: Rules, *, erase: Collection[str] = ()
 ) -> None:
-    """Set a message aside for good: its dead letter, its number settled, its notes erased, in one transaction."""
-    async with pool.transaction() as conn:
-        world = await load(conn, [arrived], rules_)
-        fold.refuse(world, arrived, refusal)
-        if arrived.journal in world.seen and arrived.journal is not None and arrived.sequence is not None:
-            world.settle(arrived.journal, arrived.sequence)
-        await commit(conn, world, rules_)
-        if erase:
+    """Set a message aside for good: its dead letter, its number settled, its notes erased, in one transaction.
+
+    Where that fails too, for the same reason perhaps, its dead letter alone: the number stays a hole, and a report closes it.
+    """
+    try:
+        async with pool.transaction() as conn:
+            world = await load(conn, [arrived], rules_)
+            fold.refuse(world, arrived, refusal)
+            if arrived.journal in world.seen and arrived.journal is not None and arrived.sequence is not None:
+                world.settle(arrived.journal, arrived.sequence)
+            await commit(conn, world, rules_)
+            await attempts.erase(conn, list(erase))
+    except Exception as error:
+        if is_transient(error):
+            raise
+        async with pool.transaction() as conn:
+            bare = DeadLetter(
+                key=arrived.key,
+                headers=arrived.headers,
+                body=arrived.body,
+                reason=refusal.reason,
+                detail=f"{refusal.detail}; and {type(error).__name__}: {error}",
+            )
+            await dead_letters.insert(conn, [bare])
             await attempts.erase(conn, list(erase))
 
 
@@ -123,15 +140,19 @@ async def load(conn: Connection, batch: Iterable[Arrived], rules_: Rules) -> Wor
     known, now = await batches.read_hosts(conn, keys.hosts)
     if keys.host_rows & known.keys():
         known |= await batches.lock_hosts(conn, keys.host_rows & known.keys())
-    journals = {j for j in keys.journals if j[0] in known}
+    holed = await batches.holed_journals(conn, keys.reporting) if keys.reporting else {}
+    journals = {j for j in keys.journals if j[0] in known} | holed.keys()
     seen = await batches.lock_journals(conn, journals) if journals else {}
     leases = await batches.lock_leases(conn, keys.leases) if keys.leases else {}
+    if keys.reporting:
+        # Found before their sessions are locked, so that theirs are locked first.
+        keys.deployments |= await batches.deployments_of_live(conn, keys.reporting)
     deployments = await batches.lock_deployments(conn, keys.deployments, keys.sessions)
     sessions = await batches.lock_sessions(conn, keys.sessions, keys.newcomers_of, keys.reporting)
     missing = {s.deployment_id for s in sessions.values()} - deployments.keys()
     if missing:
         deployments |= await batches.lock_deployments(conn, missing, ())
-    return World(
+    world = World(
         now=now,
         threshold=rules_.threshold,
         chance=rules_.chance,
@@ -140,7 +161,13 @@ async def load(conn: Connection, batch: Iterable[Arrived], rules_: Rules) -> Wor
         leases=leases,
         deployments=deployments,
         sessions=sessions,
+        holed=holed,
     )
+    if keys.reporting:
+        world.last_id = await batches.last_id(conn)
+        unknown = keys.sessions - sessions.keys()
+        world.leased_to = await batches.leased_to(conn, unknown) if unknown else {}
+    return world
 
 
 async def commit(conn: Connection, world: World, rules_: Rules) -> None:
@@ -152,8 +179,7 @@ async def commit(conn: Connection, world: World, rules_: Rules) -> None:
         await sweeps.ask(conn, world.report_wanted)
     if world.released:
         await sweeps.release(conn, world.released)
-    for host_id, held in world.lease_taken_over.items():
-        world.leases[host_id] = await sweeps.take_over_lease(conn, host_id, held)
+    await _claims(conn, world)
     if world.restored_from is not None:
         epoch = world.restored_from // EPOCH + 1
         await installation.begin_epoch(conn, epoch, "a host has seen a version above the row's")
@@ -183,9 +209,22 @@ async def commit(conn: Connection, world: World, rules_: Rules) -> None:
     )
 
 
+async def _claims(conn: Connection, world: World) -> None:
+    """What reports say of ids that the database has forgotten: believed within bounds, and never given to anybody else."""
+    claimed = [s for s in world.inserted if world.last_id is not None and s > world.last_id]
+    for host_id, held in world.lease_taken_over.items():
+        believed = ranges.merged((first, min(last, world.highest_id)) for first, last in held)
+        taken = await sweeps.take_over_lease(conn, host_id, believed)
+        world.leases[host_id] = ranges.without(taken, world.inserted)
+        claimed += [SessionId(last) for _, last in believed]
+    if claimed:
+        await session_leases.skip_to(conn, max(claimed))
+
+
 async def _leases(conn: Connection, world: World) -> list[OutboxRow]:
     """Top up at half, and answer whoever asked: the host's whole set, which replaces what it has."""
-    low = {h for h in world.used_ids if ranges.size(world.leases[h]) * 2 < rules.lease_size(_deployments_on(world, h))}
+    many = await batches.count_deployments(conn, world.used_ids) if world.used_ids else {}
+    low = {h for h in world.used_ids if ranges.size(world.leases[h]) * 2 < rules.lease_size(many.get(h, 0))}
     wanted = sorted((world.lease_wanted | low) & world.hosts.keys())
     before = len(world.commands)
     for host_id in wanted:
@@ -196,10 +235,6 @@ async def _leases(conn: Connection, world: World) -> list[OutboxRow]:
     rows = world.commands[before:]
     del world.commands[before:]
     return rows
-
-
-def _deployments_on(world: World, host_id: HostId) -> int:
-    return sum(1 for d in world.deployments.values() if d.host_id == host_id)
 
 
 async def _announcements(conn: Connection, world: World) -> list[OutboxRow]:

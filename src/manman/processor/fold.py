@@ -37,8 +37,10 @@ def _apply(world: World, arrived: Arrived) -> Outcome:
     if world.is_settled(journal, sequence):
         return Outcome.DUPLICATE
     outcome = _settle(world, arrived, message)
-    all_below = outcome is not Outcome.DEAD and isinstance(message.body, contracts.HostReport)
-    world.settle(journal, sequence, all_below=all_below)
+    is_applied_report = outcome is Outcome.APPLIED and isinstance(message.body, contracts.HostReport)
+    world.settle(journal, sequence, all_below=is_applied_report)
+    if is_applied_report:
+        world.close_holes(journal)
     return outcome
 
 

@@ -76,13 +76,34 @@ class HeartbeatConsumer:
         newest, pulses = self.newest_of(deliveries)
         if newest or pulses:
             try:
-                await self.apply(newest)
+                await self._apply_all(newest)
             except Exception as error:
                 if self.loop_time() - taken > OLD_AFTER or not is_transient(error):
                     metrics.count("heartbeats_dropped", len(newest))
                     await consumer.ack(deliveries[-1])
                 raise
         await consumer.ack(deliveries[-1])
+
+    async def _apply_all(self, beats: list[Heartbeat]) -> None:
+        """All at once; where one host's beat cannot be applied, each alone, so that it is no other host's fault."""
+        try:
+            await self.apply(beats)
+        except Exception as error:
+            if is_transient(error) or not beats:
+                raise
+            log.error("heartbeats_failed", count=len(beats), error=f"{type(error).__name__}: {error}")
+            await self.apply([])
+            for beat in beats:
+                await self._apply_one(beat)
+
+    async def _apply_one(self, beat: Heartbeat) -> None:
+        try:
+            await self.apply([beat])
+        except Exception as error:
+            if is_transient(error):
+                raise
+            metrics.count("heartbeats_dropped")
+            log.error("heartbeat_failed", host_id=beat.host_id, error=f"{type(error).__name__}: {error}")
 
     def newest_of(self, deliveries: Iterable[Delivery]) -> tuple[list[Heartbeat], int]:
         """The newest beat of each host by (boot, beat), one without a boot always; and how many pulses came."""
@@ -211,7 +232,7 @@ def _players(beats: Iterable[Heartbeat]) -> dict[tuple[HostId, SessionId], int]:
     for beat in beats:
         for sample in beat.samples or ():
             session, players = sample.get("session_id"), sample.get("players")
-            if isinstance(session, int) and isinstance(players, int) and 0 <= players < 2**31:
+            if isinstance(session, int) and isinstance(players, int) and 0 < session < 2**63 and 0 <= players < 2**31:
                 found[beat.host_id, SessionId(session)] = players
     return found
 

@@ -62,6 +62,33 @@ async def lock_journals(conn: Connection, journals: Collection[tuple[HostId, str
     return {(HostId(r["host"]), r["journal"]): ranges_of(r["seen"]) for r in rows}
 
 
+async def holed_journals(conn: Connection, hosts: Collection[HostId]) -> dict[tuple[HostId, str], int]:
+    """Journals of these hosts from which something is missing, unlocked, and how far each is known to go."""
+    rows = await conn.fetch(sql["holed_journals"], sorted(hosts))
+    return {(HostId(r["host"]), r["journal"]): r["last"] for r in rows}
+
+
+async def leased_to(conn: Connection, ids: Collection[SessionId]) -> dict[SessionId, HostId]:
+    """Whose lease holds these session ids; those of no lease are left out."""
+    return {SessionId(r["id"]): HostId(r["host"]) for r in await conn.fetch(sql["leased_to"], sorted(ids))}
+
+
+async def last_id(conn: Connection) -> int:
+    """The last session id that was ever given; 0 before the first."""
+    number: int = await conn.fetchval(sql["last_id"])
+    return number
+
+
+async def deployments_of_live(conn: Connection, hosts: Collection[HostId]) -> set[DeploymentId]:
+    """The deployments of the live sessions of these hosts, unlocked."""
+    return {DeploymentId(r["deployment"]) for r in await conn.fetch(sql["deployments_of_live"], sorted(hosts))}
+
+
+async def count_deployments(conn: Connection, hosts: Collection[HostId]) -> dict[HostId, int]:
+    """How many deployments are on each of these hosts; those without any are left out."""
+    return {HostId(r["host"]): r["many"] for r in await conn.fetch(sql["count_deployments"], sorted(hosts))}
+
+
 async def lock_leases(conn: Connection, hosts: Collection[HostId]) -> dict[HostId, Ranges]:
     """The unused session ids of these hosts, locked."""
     return {HostId(r["host"]): ranges_of(r["ids"]) for r in await conn.fetch(sql["lock_leases"], sorted(hosts))}

@@ -26,6 +26,23 @@ SELECT j.host, j.journal, j.seen
   FROM host_journals j JOIN unnest($1::bigint[], $2::text[]) AS x (host, journal) USING (host, journal)
  ORDER BY j.host, j.journal FOR UPDATE OF j
 
+-- name: holed_journals
+SELECT host, journal, greatest(told, coalesce(upper(seen), 1) - 1) AS last
+  FROM host_journals WHERE host = ANY($1::bigint[]) AND hole_since IS NOT NULL
+
+-- name: leased_to
+SELECT x.id, l.host FROM unnest($1::bigint[]) AS x (id) JOIN session_leases l ON l.ids @> x.id
+
+-- name: last_id
+SELECT coalesce(pg_sequence_last_value(pg_get_serial_sequence('sessions', 'id')), 0)
+
+-- name: deployments_of_live
+SELECT DISTINCT deployment FROM sessions
+ WHERE host = ANY($1::bigint[]) AND status IN ('pending', 'starting', 'running', 'stopping')
+
+-- name: count_deployments
+SELECT host, count(*) AS many FROM deployments WHERE host = ANY($1::bigint[]) GROUP BY host
+
 -- name: lock_leases
 SELECT l.host, l.ids FROM session_leases l WHERE l.host = ANY($1::bigint[]) ORDER BY l.host FOR UPDATE
 

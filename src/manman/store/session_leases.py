@@ -33,6 +33,11 @@ async def write(conn: Connection, leases: Mapping[HostId, Ranges]) -> None:
         await conn.execute(sql["set"], list(leases), [to_multirange(ids) for ids in leases.values()])
 
 
+async def skip_to(conn: Connection, number: int) -> None:
+    """Never gives an id up to `number` again; what is beyond it already stays."""
+    await conn.execute(sql["skip_to"], number)
+
+
 async def void(conn: Connection) -> None:
     """Empties every lease: a restored database must not believe its old ones."""
     await conn.execute(sql["void"])

@@ -20,5 +20,11 @@ RETURNING host;
 -- name: set
 UPDATE session_leases l SET ids = u.ids FROM unnest($1::bigint[], $2::text[]::int8multirange[]) AS u (host, ids) WHERE l.host = u.host;
 
+-- name: skip_to
+-- Far enough beyond it that what others take meanwhile lies beyond it too.
+SELECT setval(pg_get_serial_sequence('sessions', 'id'),
+              greatest(nextval(pg_get_serial_sequence('sessions', 'id')), $1::bigint) + 10000)
+ WHERE coalesce(pg_sequence_last_value(pg_get_serial_sequence('sessions', 'id')), 0) < $1::bigint
+
 -- name: void
 UPDATE session_leases SET ids = '{}';

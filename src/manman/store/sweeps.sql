@@ -59,7 +59,10 @@ DELETE FROM revocations r USING unnest($1::bigint[], $2::bigint[], $3::bigint[])
 WITH used AS (
     SELECT coalesce(range_agg(int8range(s.id, s.id, '[]')), '{}') AS ids
       FROM unnest($2::text::int8multirange) AS part (ids) JOIN sessions s ON s.id >= lower(part.ids) AND s.id < upper(part.ids))
-UPDATE session_leases l SET ids = l.ids + ($2::text::int8multirange - used.ids) FROM used WHERE l.host = $1
+UPDATE session_leases l
+   SET ids = l.ids + ($2::text::int8multirange - used.ids
+                      - (SELECT coalesce(range_agg(o.ids), '{}') FROM session_leases o WHERE o.host <> $1))
+  FROM used WHERE l.host = $1
 RETURNING l.ids
 
 -- name: hosts_to_ask

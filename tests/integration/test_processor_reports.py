@@ -1,0 +1,154 @@
+"""What reports make good and what they may not claim; and messages of one host that must not be another's trouble."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from contract.places import Place
+from integration.processor_house import Agent, House, house
+
+from manman.processor import batch, heartbeats
+from manman.store import heartbeats as rows
+
+
+@pytest.fixture
+async def home(database_url: str) -> AsyncIterator[House]:
+    async with house(Place("postgresql", database_url), database_url) as running:
+        yield running
+
+
+def held(deployment: int, **facts: Any) -> dict[str, Any]:
+    return {"deployment_id": deployment, "deployment_version": 1, "desired": "stopped", "desired_version": 0, **facts}
+
+
+async def report(agent: Agent, *deployments: dict[str, Any], sessions: list[dict[str, Any]] | None = None) -> None:
+    await agent.say("host", "report", deployments=list(deployments), sessions=sessions or [])
+    await agent.house.until_settled(agent)
+
+
+async def test_a_report_makes_good_the_result_of_an_install_that_was_lost(home: House) -> None:
+    agent = await home.host()
+    deployment = await home.deployment(agent)
+    await home.execute("UPDATE deployments SET status = 'installing', seen_deployment_version = 1")
+    await report(agent, held(deployment, status="installing"))
+    assert await home.value("SELECT status FROM deployments") == "installing"
+    await report(agent, held(deployment, status="ready"))
+    assert await home.value("SELECT status FROM deployments") == "ready"
+    assert await home.rows("SELECT to_status, cause FROM deployment_history") == [("ready", "report")]
+
+
+async def test_a_report_of_an_older_version_says_nothing_of_a_new_install(home: House) -> None:
+    agent = await home.host()
+    deployment = await home.deployment(agent)
+    await home.execute("UPDATE deployments SET status = 'installing', seen_deployment_version = 1, version = 2")
+    await report(agent, held(deployment, status="ready"))
+    assert await home.value("SELECT status FROM deployments") == "installing"
+
+
+async def test_a_report_tells_that_the_host_gave_up_once(home: House) -> None:
+    agent = await home.host()
+    deployment = await home.deployment(agent)
+    await home.execute("UPDATE deployments SET desired = 'running', desired_version = 3")
+    wish = {"desired": "running", "desired_version": 3, "gave_up": "limit"}
+    await report(agent, held(deployment, **wish))
+    await report(agent, held(deployment, **wish))
+    assert await home.rows("SELECT gave_up, gave_up_version FROM deployments") == [("limit", 3)]
+    assert await home.rows("SELECT to_status, cause FROM deployment_history") == [("gave_up", "gave up: limit")]
+
+
+async def test_the_report_of_the_next_life_closes_what_an_older_journal_lost(home: House) -> None:
+    agent = await home.host()
+    await agent.say("host", "online")
+    await home.publish(agent.message("host", "report", {"host_id": agent.id, "boot": 1}, sequence=5))
+    agent.sequence = 7
+    await agent.say("deployment", "seen", deployment_id=1, desired_version=1)
+    await home.until_settled(agent)
+    assert await home.value("SELECT count(*) FROM host_journals WHERE hole_since IS NOT NULL") == 1
+    older = agent.message("host", "report", {"host_id": agent.id, "boot": 1}, sequence=10)
+    again = Agent(home, agent.id, boot=2)
+    await again.say("host", "online")
+    await home.publish(older)
+    await home.until_settled(agent, 10)
+    assert await home.value("SELECT count(*) FROM host_journals WHERE hole_since IS NOT NULL") == 1
+    await report(again)
+    assert await home.value("SELECT count(*) FROM host_journals WHERE hole_since IS NOT NULL") == 0
+    assert await home.value("SELECT seen @> int8range(1, 10, '[]') FROM host_journals WHERE journal = $1", agent.journal)
+
+
+async def test_a_host_cannot_claim_ids_of_another_host_or_of_the_future(home: House) -> None:
+    agent, other = await home.host(), await home.host()
+    deployment = await home.deployment(agent)
+    last = await home.value("SELECT nextval(pg_get_serial_sequence('sessions', 'id'))")
+    await home.execute("UPDATE session_leases SET ids = '{[1,1]}' WHERE host = $1", other.id)
+    claims = [{"session_id": n, "deployment_id": deployment, "status": "running", "run": 1} for n in (1, last + 10**7)]
+    await report(agent, sessions=claims)
+    assert await home.rows("SELECT session FROM strays ORDER BY session") == [(1,), (last + 10**7,)]
+    assert await home.value("SELECT count(*) FROM sessions") == 0
+
+
+async def test_an_id_that_a_restored_database_has_forgotten_is_never_given_again(home: House) -> None:
+    agent = await home.host()
+    deployment = await home.deployment(agent)
+    await report(agent, sessions=[{"session_id": 4711, "deployment_id": deployment, "status": "running", "run": 1}])
+    assert await home.status(4711) == "running"
+    assert await home.value("SELECT nextval(pg_get_serial_sequence('sessions', 'id'))") > 4711
+
+
+async def test_a_lease_that_a_host_claims_after_a_restore_is_believed_within_bounds(home: House) -> None:
+    agent, other = await home.host(), await home.host()
+    deployment = await home.deployment(agent)
+    await home.execute("UPDATE session_leases SET ids = '{[100,149]}' WHERE host = $1", other.id)
+    wish = held(deployment, desired="stopped", desired_version=9)
+    await agent.say("host", "report", deployments=[wish], lease=[[90, 2**62]])
+    await home.until_settled(agent)
+    low, high = 90, 150
+    query = "SELECT ids @> $2::bigint AND NOT ids @> $3::bigint AND NOT ids @> $4::bigint FROM session_leases WHERE host = $1"
+    assert await home.value(query, agent.id, low, 120, 2 * 10**6)
+    assert await home.value("SELECT ids @> $2::bigint FROM session_leases WHERE host = $1", agent.id, high)
+
+
+async def test_a_lease_is_topped_up_at_half_of_what_its_deployments_need(home: House) -> None:
+    agent = await home.host()
+    deployments = [await home.deployment(agent) for _ in range(20)]
+    await home.execute("UPDATE session_leases SET ids = '{[1000,1039]}' WHERE host = $1", agent.id)
+    await home.execute("SELECT setval(pg_get_serial_sequence('sessions', 'id'), 5000)")
+    await agent.say("session", "pending", session_id=1000, deployment_id=deployments[0], run=1, cause="restart_policy")
+    lease = (await home.until_command(agent.id, "lease"))["lease"]
+    assert sum(last - first + 1 for first, last in lease) == 80
+
+
+async def test_a_beat_that_cannot_be_applied_is_no_other_host_s_trouble(
+    home: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent, other = await home.host(), await home.host()
+    tell = rows.tell_written
+
+    async def picky(conn: Any, written: Any) -> None:
+        assert not any(host == agent.id for host, _ in written)
+        await tell(conn, written)
+
+    monkeypatch.setattr(heartbeats.heartbeats, "tell_written", picky)
+    for _ in range(3):
+        await agent.heartbeat(journal_id=agent.journal, sequence=1)
+        await other.heartbeat(journal_id=other.journal, sequence=1)
+    await home.until_event("manman.host.online", host_id=other.id)
+    assert not await home.value("SELECT online FROM host_heartbeats WHERE host = $1", agent.id)
+
+
+async def test_a_message_whose_rows_cannot_even_be_loaded_is_a_dead_letter_all_the_same(
+    home: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent, other = await home.host(), await home.host()
+    session = await home.session(await home.deployment(other))
+    load = batch.load
+
+    async def picky(conn: Any, arrived: Any, rules: Any) -> Any:
+        assert not any(one.message is not None and one.message.host_id == agent.id for one in arrived)
+        return await load(conn, arrived, rules)
+
+    monkeypatch.setattr(batch, "load", picky)
+    await agent.say("host", "online")
+    await other.session(session, "starting", "running")
+    await home.until_status(session, "running")
+    [(reason, _, key)] = await home.until_dead(1)
+    assert (reason, key) == ("bug", f"status.host.online.{agent.id}")
