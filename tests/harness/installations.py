@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.processes import free_port, last_words, mentioning, spawn, stop
+from harness.rabbitmq import ask
 from harness.wrapped import until
 from manman.api import identity
 from manman.client import LocalFile
@@ -209,6 +210,13 @@ class Installation:
         with pipe.Client(self.folder(session), timeout=30) as client:
             return client.ask(do, **fields)
 
+    def runs(self, session: int) -> bool:
+        """Whether the wrapper of a session says that its game runs."""
+        try:
+            return bool(self.wrapper(session, "status")["status"]["state"] == "running")
+        except OSError:
+            return False
+
     def kill_game(self, session: int) -> None:
         """`kill -9` of the game."""
         os.kill(self.game(session), signal.SIGKILL)
@@ -250,6 +258,22 @@ class Separate(Installation):
     def panel(self) -> tuple[str, str]:
         """See `Installation.panel`."""
         return self._url, self.env["MANMAN_TOKEN"]
+
+    def use_broker(self, url: str) -> None:
+        """Another broker than the one it was made with."""
+        self._server["RABBITMQ_URL"] = url
+
+    def publish(self, key: str, body: Any) -> None:
+        """A plain message to the exchange `manman`, without a header, by the broker's management API."""
+        vhost = self._server["RABBITMQ_URL"].rpartition("/")[2]
+        said = {
+            "properties": {},
+            "routing_key": key,
+            "payload": json.dumps(body),
+            "payload_encoding": "string",
+        }
+        answer = ask(self._server["BROKER_ADMIN_URL"], "POST", f"/api/exchanges/{vhost}/manman/publish", said)
+        assert answer == {"routed": True}
 
     def install(self) -> None:
         """Migrates, starts everything, joins this machine, and waits for its agent."""

@@ -15,7 +15,7 @@ from manman.api.usecases import Done, use_case
 from manman.domain.ids import HostId, SessionId
 from manman.errors import RefusedError
 from manman.events.outbox import command
-from manman.store import listed
+from manman.store import deployment_changes, listed
 from manman.store import power as wishes
 from manman.store.pool import Connection
 from manman.v1 import sessions_pb2 as pb
@@ -131,6 +131,9 @@ async def send_input(request: pb.SendInputRequest, caller: Caller, conn: Connect
         raise RefusedError("session_not_running", f"session {request.session_id} is {row['status']}, not running")
     if not wanted.host["online"]:
         raise RefusedError("host_offline", f"host {wanted.host['name']} is offline", host_id=wanted.host["host"])
+    placed = await deployment_changes.placed(conn, wanted.id)
+    if placed is not None and (placed["spec"].get("console") or {}).get("kind") == "none":
+        raise RefusedError("config_invalid", f"the game of deployment {placed['name']} has no console")
     told = command(
         HostId(row["host"]),
         "input",
