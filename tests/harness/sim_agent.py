@@ -85,6 +85,7 @@ class Machine:
     games: dict[int, Game] = field(default_factory=dict)
     disk: Disk = field(default_factory=Disk)
     copy: Disk | None = None
+    restored: bool = False
     confirmed: dict[str, set[int]] = field(default_factory=dict)
     events: dict[str, int] = field(default_factory=dict)
     starts: list[tuple[float, int]] = field(default_factory=list)
@@ -498,7 +499,9 @@ class SimAgent:
             return
         if game.ended is not None or game.stop_at is not None:
             return
-        self.machine.ends.append((self.time.now, session.session_id, "end" if session.by_end else "wish"))
+        newer = self.held(session.deployment_id).session != session.session_id
+        word = "end" if session.by_end else "start" if newer else "wish"
+        self.machine.ends.append((self.time.now, session.session_id, word))
         game.stop_at = self.time.now + self.time.chance.uniform(0.1, 4.0)
         asked = msgspec.structs.replace(session, asked=True, at=self.now)
         self.tell(msgspec.structs.replace(asked, status="stopping"))

@@ -57,7 +57,7 @@ class Held:
 class Broker:
     """`published` is what reached `exchange` external, in order: (seconds, message). `beats` are heartbeats that were acked:
     (body, seconds of their delivery, seconds of their ack). `doubles`: the chance that a message comes again, later;
-    `reorders`: that a host's message comes later than it should.
+    `reorders`: that a host's message comes later than it should; `loses`: that a command is lost.
     `only_cancel` switches the promise off that a closing consumer's messages return at once and first (for the checker's test)."""
 
     time: Scheduler
@@ -65,6 +65,7 @@ class Broker:
     doubles: float = 0.0
     reorders: float = 0.0
     reordered: bool = False
+    loses: float = 0.0
     refuses: bool = False
     only_cancel: bool = False
     messages: int = 0
@@ -98,6 +99,8 @@ class Broker:
             return Outcome.NACKED if self.refuses else Outcome.CONFIRMED
         wanting = [q for exchange, pattern, q in self.bindings
                    if exchange == message.exchange and q in self.queues and topics.matches(pattern, message.key)]  # fmt: skip
+        if self.loses and message.key.startswith("command.") and self.time.chance.random() < self.loses:
+            return Outcome.CONFIRMED
         if self.reorders and message.key.startswith("status.") and self.time.chance.random() < self.reorders:
             self.reordered = True
             self._again(message, list(dict.fromkeys(wanting)))

@@ -105,6 +105,7 @@ def witness(house: "House", machine: Machine) -> Witness:
             )
             for game in machine.games.values()
         ),
+        restored=machine.restored,
         wishes={d: (held.desired, held.desired_version) for d, held in machine.disk.deployments.items()},
         lives=tuple((time.moment(at), boot) for at, boot in machine.starts),
         goodbyes=tuple((time.moment(at), boot) for at, boot in machine.goodbyes),

@@ -37,7 +37,8 @@ KINDS = {
     "database_down": 2,
     "lose_reply": 3,
     "lose_confirm": 5,
-    "purge": 3,
+    "purge": 1,
+    "lose_commands": 3,
     "doubles": 2,
     "slow_database": 2,
     "api_away": 1,
@@ -66,6 +67,7 @@ class Plan:
     hosts: int = 3
     deployments: int = 2
     replicas: int = 2
+    asks_every: float = 6.0
     faults: tuple[Fault, ...] = ()
 
 
@@ -82,11 +84,12 @@ class Told:
     crashes: int
 
 
-def plan_of(seed: int, *, minutes: float = 10) -> Plan:
-    """The plan that a seed draws."""
+def plan_of(seed: int, *, minutes: float = 10, kinds: dict[str, int] | None = None, count: int | None = None) -> Plan:
+    """The plan that a seed draws, of these kinds of faults (all, unless given) by their weights."""
     chance = random.Random(f"plan {seed}")
-    count = chance.randint(5, 40)
-    kinds = chance.choices(list(KINDS), list(KINDS.values()), k=count)
+    weights = kinds or KINDS
+    drawn = chance.randint(5, 40)
+    kinds_ = chance.choices(list(weights), list(weights.values()), k=count or drawn)
     faults = [
         Fault(
             round(chance.uniform(10, minutes * 60), 3),
@@ -94,7 +97,7 @@ def plan_of(seed: int, *, minutes: float = 10) -> Plan:
             chance.randrange(1000),
             round(chance.expovariate(1 / 12), 3),
         )
-        for kind in kinds
+        for kind in kinds_
     ]
     return Plan(
         seed=seed,
@@ -156,7 +159,7 @@ class House:
         process = Process("api", self.time)
         pool = Pool(self.database, process)
         deployments = [d for found in made.values() for d in found]
-        self.operator = Operator(process, pool, deployments, self.plan.minutes * 60)
+        self.operator = Operator(process, pool, deployments, self.plan.minutes * 60, self.plan.asks_every)
         process.spawn("operator", self.operator.work())
         await self._copy_disks()
         for fault in self.plan.faults:
@@ -300,6 +303,14 @@ class House:
         machine = self.machines[fault.which % len(self.machines)]
         self.broker.purge(f"host.{machine.host_id}.commands")
 
+    async def _lose_commands(self, fault: Fault) -> None:
+        self.broker.loses = 0.7
+
+        async def end() -> None:
+            self.broker.loses = 0.0
+
+        self.later(fault.span, end)
+
     async def _doubles(self, fault: Fault) -> None:
         self.broker.doubles = 0.3
 
@@ -323,6 +334,7 @@ class House:
         if machine.copy is None:
             return
         machine.reboot(self.time.now)
+        machine.restored = True
         await self._end_agent(agent, fault.span + 3)
         machine.disk = copy.deepcopy(machine.copy)
 
@@ -346,7 +358,7 @@ class House:
         """All faults end; what is down comes up; games no longer end by themselves."""
         self.healed = True
         self.broker.down, self.broker.refuses = False, False
-        self.broker.doubles = self.broker.reorders = 0.0
+        self.broker.doubles = self.broker.reorders = self.broker.loses = 0.0
         self.database.down, self.database.slow, self.database.lose_replies = False, 1.0, 0
         self.away_until = 0.0
         for bus in self.broker.buses:

@@ -1,0 +1,211 @@
+"""Protections that can be switched off, one at a time, and under which faults that must show.
+
+Each is a context manager around a run; what it changes is put back. The names are those of the contract.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+from unittest.mock import patch
+
+import msgspec
+from harness.sim_agent import Entry, SimAgent
+from harness.sim_database import Connection, Pool
+from harness.sim_run import House, Plan, plan_of
+
+from manman.domain import deployments, wishes
+from manman.processor import batch, world
+from manman.processor.sweeps import deadlines
+from manman.processor.sweeps import wishes as wish_sweep
+from manman.store import batches, events, hosts, leadership, outbox, save
+
+
+@contextmanager
+def kept() -> Iterator[None]:
+    """The product is as it is."""
+    yield
+
+
+def nothing(house: House) -> None:
+    """Change nothing of the house itself."""
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """`off` switches the protection off, `change` what belongs to the house; `kinds` are the faults that it protects from,
+    `on` the rest of the circumstances in which it is needed."""
+
+    off: Callable[[], AbstractContextManager[None]]
+    kinds: tuple[str, ...]
+    change: Callable[[House], None] = nothing
+    on: Callable[[], AbstractContextManager[None]] = kept
+    count: int = 20
+    asks_every: float = 4.0
+
+
+def plan(mutation: Mutation, seed: int, *, minutes: float = 4) -> Plan:
+    """A short run with many faults of the kinds that matter."""
+    drawn = plan_of(seed, minutes=minutes, kinds=dict.fromkeys(mutation.kinds, 1), count=mutation.count)
+    return replace(drawn, hosts=2, deployments=2, replicas=2, asks_every=mutation.asks_every)
+
+
+@contextmanager
+def unlocked(statements: dict[str, str], *names: str) -> Iterator[None]:
+    """Statements without their row locks."""
+    with patch.dict(statements, {name: re.sub(r"FOR UPDATE( OF \w+)?", "", statements[name]) for name in names}):
+        yield
+
+
+def without_inbox() -> AbstractContextManager[None]:
+    return patch.object(world.World, "is_settled", lambda self, journal, sequence: False)
+
+
+def with_a_mark() -> AbstractContextManager[None]:
+    def is_settled(self: Any, journal: Any, sequence: int) -> bool:
+        seen = self.seen.get(journal, ())
+        return bool(seen) and sequence <= seen[-1][1]
+
+    return patch.object(world.World, "is_settled", is_settled)
+
+
+@contextmanager
+def without_outbox() -> Iterator[None]:
+    """What others hear is written after the commit, by itself: what dies in between is never said."""
+    waiting: dict[Any, list[Any]] = {}
+    insert, commit = outbox.insert, Connection.commit
+
+    async def stash(conn: Any, rows: Any) -> None:
+        waiting.setdefault(conn, []).extend(rows)
+
+    async def then_say(self: Connection) -> None:
+        await commit(self)
+        rows = waiting.pop(self, [])
+        if rows:
+            async with Pool(self.database, self.process).transaction() as other:
+                await insert(other, rows)
+
+    with patch.object(save.outbox, "insert", stash), patch.object(Connection, "commit", then_say):
+        yield
+
+
+@contextmanager
+def without_row_locks() -> Iterator[None]:
+    names = ("lock_hosts", "lock_journals", "lock_leases", "lock_deployments", "lock_sessions")
+    with unlocked(batches.sql, *names):
+        yield
+
+
+@contextmanager
+def everybody_leads() -> Iterator[None]:
+    """The leases of leaders keep nobody out: two leaders repeat, and reorder nothing, as long as the counter is locked."""
+
+    async def mine(conn: Any, name: str, holder: str) -> bool:
+        return True
+
+    async def take(conn: Any, name: str, holder: str) -> int:
+        return 1
+
+    with patch.object(leadership, "is_mine", mine), patch.object(leadership, "take", take):
+        yield
+
+
+@contextmanager
+def without_counters_lock() -> Iterator[None]:
+    with everybody_leads(), unlocked(events.sql, "lock_counter"):
+        yield
+
+
+def without_ear() -> AbstractContextManager[None]:
+    """Whoever is silent is stale, whether anybody could have heard or not."""
+    deaf = hosts.sql["mark_offline"].replace("EXISTS (SELECT FROM ear)", "true")
+    return patch.dict(hosts.sql, {"mark_offline": deaf})
+
+
+def without_runs() -> AbstractContextManager[None]:
+    judge = wishes.judge_start
+
+    def judged(held: Any, said: Any, run: int) -> Any:
+        return judge(replace(held, last_run=0), said, run)
+
+    return patch.object(wishes, "judge_start", judged)
+
+
+def without_repeated_wish() -> AbstractContextManager[None]:
+    async def step(conn: Any, rules: Any) -> dict[str, int]:
+        return {}
+
+    return patch.object(wish_sweep, "step", step)
+
+
+def with_the_highest_seen() -> AbstractContextManager[None]:
+    def seen(deployment: Any, version: int | None) -> Any:
+        return (
+            deployment
+            if version is None
+            else msgspec.structs.replace(deployment, seen_version=max(version, deployment.seen_version))
+        )
+
+    return patch.object(deployments, "seen", seen)
+
+
+def without_taking_back() -> AbstractContextManager[None]:
+    return patch.object(deadlines.deployments, "wished", lambda deployment, desired: deployment)
+
+
+class Unconfirmed(SimAgent):
+    """Deletes an entry when it was sent, whatever the broker says."""
+
+    async def send(self) -> None:
+        while True:
+            if not self.disk.waiting:
+                await self.time.wait(self.mail, 5.0)
+                continue
+            entry = self.disk.waiting.pop(0)
+            self.machine.confirmed.setdefault(entry.journal, set()).add(entry.sequence)
+            try:
+                await self.bus.publish([entry.message])
+            except Exception:
+                await self.time.sleep(1.0)
+
+
+class Shuffled(SimAgent):
+    """Sends again whatever comes to hand."""
+
+    def resent(self, waiting: list[Entry]) -> list[Entry]:
+        return self.time.chance.sample(waiting, len(waiting))
+
+
+def cancels(house: House) -> None:
+    house.broker.only_cancel = True
+
+
+def unconfirmed(house: House) -> None:
+    house.agent_type = Unconfirmed
+
+
+def shuffled(house: House) -> None:
+    house.agent_type = Shuffled
+
+
+ALL: dict[str, Mutation] = {
+    "the inbox": Mutation(without_inbox, ("doubles", "lose_confirm", "lose_reply")),
+    "the inbox is a set": Mutation(with_a_mark, ("reorders",)),
+    "the outbox": Mutation(without_outbox, ("kill_replica", "lose_reply", "database_down")),
+    "the row lock": Mutation(without_row_locks, ("slow_database", "cut_replica"), count=40, asks_every=1.0),
+    "the confirms": Mutation(kept, ("broker_down", "cut_agent", "lose_confirm"), change=unconfirmed),
+    "the counter's lock": Mutation(
+        without_counters_lock, ("slow_database",), on=everybody_leads, count=40, asks_every=1.0
+    ),
+    "closing the channel": Mutation(
+        kept, ("slow_database", "cut_replica", "kill_replica"), change=cancels, count=60, asks_every=1.0
+    ),
+    "the pulse": Mutation(without_ear, ("broker_down", "database_down")),
+    "the re-send order": Mutation(kept, ("broker_down", "cut_agent", "lose_confirm"), change=shuffled),
+    "the run numbers": Mutation(without_runs, ("broker_down", "cut_agent"), asks_every=1.0),
+    "the repeated wish": Mutation(without_repeated_wish, ("lose_commands",)),
+    "the last-said seen_version": Mutation(with_the_highest_seen, ("restore",)),
+    "the wish taken back": Mutation(without_taking_back, ("api_away",)),
+}
+__all__ = ["ALL", "Mutation", "batch", "plan"]

@@ -1,0 +1,29 @@
+"""The checker is worth something: each protection that is switched off turns it red, within a few seeds."""
+
+import pytest
+from conftest import fresh_database
+from harness import sim_run
+from harness.templates import template
+
+from sim.mutations import ALL, plan
+
+MOST = 8
+pytestmark = pytest.mark.timeout(900)
+
+
+@pytest.mark.parametrize("name", list(ALL))
+def test_a_protection_that_is_switched_off_is_missed(name: str, postgres_major: int) -> None:
+    mutation = ALL[name]
+    for seed in range(1, MOST + 1):
+        with fresh_database(postgres_major, template(postgres_major)) as url, mutation.off():
+            told = sim_run.run(plan(mutation, seed), url, change=mutation.change)
+        if told.violations:
+            return
+    pytest.fail(f"nobody missed {name} in {MOST} seeds")
+
+
+@pytest.mark.parametrize("name", list(ALL))
+def test_the_same_faults_do_no_harm_while_it_is_on(name: str, database_url: str) -> None:
+    with ALL[name].on():
+        told = sim_run.run(plan(ALL[name], 1), database_url)
+    assert told.violations == []
