@@ -1,6 +1,7 @@
 """Builds and runs each service's process: logs, signals, settings; one line and an exit code when it cannot be."""
 
 import asyncio
+import gc
 import signal
 import sys
 from collections.abc import Awaitable, Callable
@@ -17,6 +18,7 @@ from manman.observability.tracing import set_up_traces
 
 S = TypeVar("S", bound=msgspec.Struct)
 log = get_logger(__name__)
+COLLECT = (50_000, 20, 100)
 Main = Callable[[asyncio.Event], Awaitable[None]]
 
 
@@ -24,6 +26,9 @@ def run_service(name: str, main: Main, *, level: str = "info", traces: str | Non
     """Run `main(stop)` until it ends; SIGTERM and SIGINT set `stop`, a second one ends the process at once."""
     set_up_logs(level, service=name)
     set_up_traces(traces, service=name)
+    # What is loaded by now stays; batches make many short-lived values, so look for cycles less often than by default.
+    gc.freeze()
+    gc.set_threshold(*COLLECT)
     output.run(_until_signal(main))
 
 

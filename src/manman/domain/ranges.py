@@ -36,7 +36,10 @@ def without(ranges: Ranges, numbers: Iterable[int]) -> Ranges:
     """The set less some numbers."""
     left = list(ranges)
     for number in numbers:
-        left = [part for r in left for part in _less(r, number)]
+        for place, item in enumerate(left):
+            if item[0] <= number <= item[1]:
+                left[place : place + 1] = _less(item, number)
+                break
     return tuple(left)
 
 

@@ -298,18 +298,18 @@ def _with_progress(session: Session, said: Said, now: datetime) -> Session:
 def _moved(session: Session, said: Said, now: datetime) -> Session:
     at = clipped(said.at, after=session.at, now=now)
     after = replace(
-        session, status=said.status, number=session.number + 1, at=at, progress=said.progress, progressed_at=now
+        session,
+        status=said.status,
+        number=session.number + 1,
+        at=at,
+        progress=said.progress,
+        progressed_at=now,
+        detail=said.detail,
     )
     if said.status is Status.RUNNING and session.started_at is None:
-        after = replace(after, started_at=at, players=said.players)
+        return replace(after, started_at=at, players=said.players)
     if said.status in FINAL:
         return replace(
-            after,
-            ended_at=at,
-            exit_code=said.exit_code,
-            signal=said.signal,
-            reason=said.reason,
-            detail=said.detail,
-            progress=None,
+            after, ended_at=at, exit_code=said.exit_code, signal=said.signal, reason=said.reason, progress=None
         )
-    return replace(after, detail=said.detail if said.detail is not None else None)
+    return after

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from manman.domain.ids import Chance, HostId, SessionId, uuid7
+from manman.domain.ids import Chance, HostId, SessionId, uuid7_text
 from manman.domain.sessions import Moved, Session, Status
 from manman.events import contracts, envelope, topics
 from manman.events.codec import encode_body
@@ -211,7 +211,7 @@ def _session_row(
     body: SessionEvent, session: Session, now: datetime, chance: Chance, traceparent: str | None
 ) -> OutboxRow:
     key = f"manman.session.{body.status}"
-    event_id = str(uuid7(now, chance))
+    event_id = uuid7_text(now, chance)
     return OutboxRow(
         event_id=event_id,
         type=key,
@@ -229,7 +229,7 @@ def _session_row(
 
 def _host_row(body: HostEvent, number: int | None, now: datetime, chance: Chance) -> OutboxRow:
     key = f"manman.host.{body.status}"
-    event_id = str(uuid7(now, chance))
+    event_id = uuid7_text(now, chance)
     return OutboxRow(
         event_id=event_id,
         type=key,

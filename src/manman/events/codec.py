@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -120,6 +121,7 @@ def encode_body(body: contracts.Body | Mapping[str, object]) -> bytes:
     return _ENCODER.encode(body)
 
 
+@lru_cache(10_000)
 def host_of_user(user_id: str | None) -> HostId | None:
     """The host whose broker user this is (`<vhost>.host.<id>`), None for the control plane's and for none."""
     found = _HOST_USER.fullmatch(user_id) if user_id else None
@@ -132,7 +134,7 @@ def _decode_body(key: Key, body: bytes) -> AnyBody:
     if key.area == "health" and key.noun == "pulse" and not body:
         return contracts.Pulse()
     struct: Any = _struct_of(key)
-    plain = any(b'"%s"' % old.encode() in body for old in _ALIASES)
+    plain = b'"server_id"' in body or b'"sgc_id"' in body
     decoded: AnyBody
     try:
         if b"\\u0000" in body or plain:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 
 import msgspec
 
@@ -53,6 +54,7 @@ def journal_source(host_id: HostId, journal_id: str) -> str:
     return f"/hosts/{host_id}/journals/{journal_id}"
 
 
+@lru_cache(10_000)
 def of_source(source: str) -> tuple[HostId | None, str | None]:
     """Host and journal of a source, or (None, None) when it is not a journal."""
     found = _SOURCE.fullmatch(source)
@@ -92,11 +94,7 @@ def to_headers(event: Attributes) -> dict[str, Header]:
 def from_headers(headers: Headers) -> Attributes | None:
     """The attributes in the headers, None when there is not one; raises `Malformed('headers.<name>')` when they are
     half there."""
-    found: dict[str, Header] = {}
-    for name, value in headers.items():
-        for prefix in _PREFIXES:
-            if name.startswith(prefix):
-                found[name[len(prefix) :]] = value
+    found = {name[12:]: value for name, value in headers.items() if name.startswith(_PREFIXES)}
     if not found:
         return None
     if found.get("specversion") != "1.0":
@@ -126,8 +124,8 @@ def _text(found: Mapping[str, Header], name: str) -> str:
 
 def _optional(found: Mapping[str, Header], name: str) -> str | None:
     value = found.get(name)
-    if value is None:
-        return None
+    if value is None or (type(value) is str and len(value) <= 1000 and "\0" not in value):
+        return value
     if not isinstance(value, str) or len(value) > 1000 or "\0" in value:
         raise Malformed(f"headers.{name}", f"must be text of at most 1000 characters, not {value!r:.60}")
     return value

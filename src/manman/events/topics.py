@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import msgspec
 
 from manman.domain.ids import HostId, SessionId
@@ -106,6 +108,7 @@ def number(word: str, what: str) -> int:
     return int(word)
 
 
+@lru_cache(10_000)
 def parse(text: str) -> Key:
     """The key's parts; raises `Malformed` naming `key` for a key that no message of the product has."""
     words = text.split(".")

@@ -87,6 +87,8 @@ class World:
     leased_to: dict[SessionId, HostId] = field(default_factory=dict)
     last_id: int | None = None
     counts: dict[str, int] = field(default_factory=dict)
+    # Which sessions of a deployment are live, in the order of `sessions`; made when first asked.
+    living: dict[DeploymentId, dict[SessionId, None]] | None = None
 
     def count(self, what: str) -> None:
         """Count an outcome: applied, unchanged, duplicate, late, dead."""
@@ -96,13 +98,27 @@ class World:
 
     def live_of(self, deployment_id: DeploymentId) -> Session | None:
         """The live session of a deployment, as decided so far."""
-        return next((s for s in self.sessions.values() if s.deployment_id == deployment_id and s.status in LIVE), None)
+        if self.living is None:
+            self.living = {}
+            for session in self.sessions.values():
+                if session.status in LIVE:
+                    self.living.setdefault(session.deployment_id, {})[session.id] = None
+        first = next(iter(self.living.get(deployment_id, ())), None)
+        return None if first is None else self.sessions[first]
 
     def move(self, moved: Moved) -> None:
         """Take an accepted transition."""
-        self.sessions[moved.after.id] = moved.after
-        self.touched_sessions.add(moved.after.id)
+        after = moved.after
+        self.sessions[after.id] = after
+        self.touched_sessions.add(after.id)
         self.moved.append(moved)
+        if self.living is None:
+            return
+        live = self.living.setdefault(after.deployment_id, {})
+        if after.status in LIVE:
+            live[after.id] = None
+        else:
+            live.pop(after.id, None)
 
     def keep(self, session: Session) -> None:
         """Take a session that changed without a transition."""
@@ -152,9 +168,12 @@ class World:
 
     def settle(self, journal: Journal, sequence: int, *, all_below: bool = False) -> None:
         """Add a number to the set; `all_below`: a report stands for everything before it."""
-        first = 1 if all_below else sequence
-        self.seen[journal] = ranges.merged([*self.seen.get(journal, ()), (first, sequence)])
+        known = self.seen.get(journal, ())
         self.touched_journals.add(journal)
+        if known and not all_below and known[-1][1] + 1 == sequence:
+            self.seen[journal] = (*known[:-1], (known[-1][0], sequence))
+            return
+        self.seen[journal] = ranges.merged([*known, (1 if all_below else sequence, sequence)])
 
     def close_holes(self, journal: Journal) -> None:
         """A report stands for older journals of its host too: what they still had to say was sent before it."""

@@ -145,70 +145,25 @@ def ranges_of(multirange: Any) -> Ranges:
 
 
 def deployment_of(row: Any) -> Deployment:
-    """A deployment's row as a value."""
-    return Deployment(
-        id=DeploymentId(row["id"]),
-        host_id=HostId(row["host"]),
-        name=row["name"],
-        status=Install(row["status"]),
-        desired=Desired(row["desired"]),
-        desired_version=row["desired_version"],
-        fresh_version=row["fresh_version"],
-        seen_version=row["seen_version"],
-        last_run=row["last_run"],
-        number=row["history_number"],
-        version=row["version"],
-        config=row["config"],
-        config_revision=row["config_revision"],
-        seen_deployment_version=row["seen_deployment_version"],
-        last_session=row["last_session"],
-        gave_up=row["gave_up"],
-        gave_up_version=row["gave_up_version"],
-        progress=row["progress"],
-        detail=row["detail"],
-        suspended=row["suspended"],
-    )
-
-
-_SAME = [
-    "run",
-    "at",
-    "begun_version",
-    "previous_session_id",
-    "cause",
-    "config",
-    "config_revision",
-    "deployment_version",
-    "launch",
-    "created_at",
-    "started_at",
-    "ended_at",
-    "progressed_at",
-    "exit_code",
-    "signal",
-    "reason",
-    "detail",
-    "progress",
-    "players",
-]
+    """A deployment's row, its columns named as the value's fields, as a value."""
+    values = dict(row.items())
+    values["status"] = Install(values["status"])
+    values["desired"] = Desired(values["desired"])
+    return Deployment(**values)
 
 
 def session_of(row: Any) -> Session:
-    """A session's row as a value."""
-    return Session(
-        id=SessionId(row["id"]),
-        deployment_id=DeploymentId(row["deployment"]),
-        host_id=HostId(row["host"]),
-        status=Status(row["status"]),
-        desired=Desired(row["desired"]),
-        number=row["history_number"],
-        **{name: row[name] for name in _SAME},
-    )
+    """A session's row, its columns named as the value's fields, as a value."""
+    values = dict(row.items())
+    values["status"] = Status(values["status"])
+    values["desired"] = Desired(values["desired"])
+    return Session(**values)
 
 
 def _names_of(row: Mapping[str, Any]) -> SessionNames:
-    shown = endpoints.for_players(port["name"] for port in row["ports"] or [])
-    ports = [port for port in row["ports"] or [] if port["name"] in shown]
+    placed = row["ports"] or []
+    shown = endpoints.for_players(port["name"] for port in placed) if placed else ()
+    ports = [port for port in placed if port["name"] in shown]
     main = endpoints.main_port([port["name"] for port in ports])
     joined = [
         endpoints.endpoint(
@@ -228,7 +183,7 @@ def _names_of(row: Mapping[str, Any]) -> SessionNames:
         config_revision=row["config_revision"],
         deployment=row["deployment"],
         host=row["host"],
-        labels=row["labels"],
+        labels=row["labels"] or {},
         withhold_tail=row["withhold_tail"],
         endpoints=tuple(
             Endpoint(name=e.name, protocol=e.protocol, address=e.address, port=e.port, join_url=e.join_url or None)

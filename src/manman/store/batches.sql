@@ -47,15 +47,18 @@ SELECT host, count(*) AS many FROM deployments WHERE host = ANY($1::bigint[]) GR
 SELECT l.host, l.ids FROM session_leases l WHERE l.host = ANY($1::bigint[]) ORDER BY l.host FOR UPDATE
 
 -- name: lock_deployments
-SELECT d.id, d.host, d.name, d.status, d.desired, d.desired_version, d.fresh_version, d.seen_version, d.last_run,
-       d.history_number, d.version, d.config, d.config_revision, d.seen_deployment_version, d.last_session, d.gave_up,
+SELECT d.id, d.host AS host_id, d.name, d.status, d.desired, d.desired_version, d.fresh_version, d.seen_version, d.last_run,
+       d.history_number AS number, d.version, d.config, d.config_revision, d.seen_deployment_version, d.last_session, d.gave_up,
        d.gave_up_version, d.progress, d.detail, d.suspended
   FROM deployments d
  WHERE d.id = ANY(ARRAY(SELECT unnest($1::bigint[]) UNION SELECT s.deployment FROM sessions s WHERE s.id = ANY($2::bigint[])))
  ORDER BY d.id FOR UPDATE
 
 -- name: lock_sessions
-SELECT s.* FROM sessions s
+SELECT s.id, s.deployment AS deployment_id, s.host AS host_id, s.status, s.desired, s.run, s.history_number AS number, s.at,
+       s.begun_version, s.previous_session_id, s.cause, s.config, s.config_revision, s.deployment_version, s.launch, s.created_at,
+       s.started_at, s.ended_at, s.progressed_at, s.exit_code, s.signal, s.reason, s.detail, s.progress, s.players
+  FROM sessions s
  WHERE s.id = ANY(ARRAY(
            SELECT unnest($1::bigint[])
             UNION SELECT l.id FROM sessions l
@@ -68,7 +71,7 @@ SELECT s.* FROM sessions s
 SELECT clock()
 
 -- name: session_names
-SELECT s.id, g.name AS game, c.name AS config, s.config_revision, d.name AS deployment, h.name AS host, d.labels,
+SELECT s.id, g.name AS game, c.name AS config, s.config_revision, d.name AS deployment, h.name AS host, nullif(d.labels, '{}') AS labels,
        h.addresses, coalesce((r.spec ->> 'withhold_tail')::boolean, false) AS withhold_tail, r.spec ->> 'join_url' AS join_url,
        (SELECT jsonb_agg(jsonb_build_object('name', p.name, 'protocol', p.protocol, 'port', p.port, 'address', host(p.address),
                                             'mask', masklen(p.address)) ORDER BY p.name)
@@ -82,7 +85,7 @@ SELECT s.id, g.name AS game, c.name AS config, s.config_revision, d.name AS depl
  WHERE s.id = ANY($1::bigint[])
 
 -- name: deployment_names
-SELECT d.id, g.name AS game, c.name AS config, d.config_revision, d.name AS deployment, h.name AS host, d.labels,
+SELECT d.id, g.name AS game, c.name AS config, d.config_revision, d.name AS deployment, h.name AS host, nullif(d.labels, '{}') AS labels,
        h.addresses, coalesce((r.spec ->> 'withhold_tail')::boolean, false) AS withhold_tail, r.spec ->> 'join_url' AS join_url,
        (SELECT jsonb_agg(jsonb_build_object('name', p.name, 'protocol', p.protocol, 'port', p.port, 'address', host(p.address),
                                             'mask', masklen(p.address)) ORDER BY p.name)
@@ -98,5 +101,8 @@ SELECT d.id, g.name AS game, c.name AS config, d.config_revision, d.name AS depl
 SELECT h.id, h.name, h.labels, h.agent_version FROM hosts h WHERE h.id = ANY($1::bigint[])
 
 -- name: live_on_hosts
-SELECT s.* FROM sessions s
+SELECT s.id, s.deployment AS deployment_id, s.host AS host_id, s.status, s.desired, s.run, s.history_number AS number, s.at,
+       s.begun_version, s.previous_session_id, s.cause, s.config, s.config_revision, s.deployment_version, s.launch, s.created_at,
+       s.started_at, s.ended_at, s.progressed_at, s.exit_code, s.signal, s.reason, s.detail, s.progress, s.players
+  FROM sessions s
  WHERE s.host = ANY($1::bigint[]) AND s.status IN ('pending', 'starting', 'running', 'stopping') ORDER BY s.id

@@ -6,7 +6,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 import msgspec
 
@@ -46,7 +45,7 @@ async def insert(conn: Connection, rows: Sequence[OutboxRow]) -> None:
         return
     await conn.execute(
         sql["insert"],
-        [UUID(row.event_id) for row in rows],
+        [row.event_id for row in rows],
         [row.type for row in rows],
         [row.exchange for row in rows],
         [row.key for row in rows],

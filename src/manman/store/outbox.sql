@@ -3,7 +3,7 @@
 INSERT INTO outbox (event_id, type, exchange, key, body, headers, host, session, deployment, sequence, public, ttl, created_at)
 SELECT u.event_id, u.type, u.exchange, u.key, u.body, u.headers, u.host, u.session, u.deployment, u.sequence, u.public, u.ttl,
        clock()
-FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[]::json[], $6::text[]::json[], $7::bigint[], $8::bigint[],
+FROM unnest($1::text[]::uuid[], $2::text[], $3::text[], $4::text[], $5::text[]::json[], $6::text[]::json[], $7::bigint[], $8::bigint[],
             $9::bigint[], $10::bigint[], $11::boolean[], $12::interval[])
      WITH ORDINALITY AS u (event_id, type, exchange, key, body, headers, host, session, deployment, sequence, public, ttl, place)
 ORDER BY u.place;

@@ -20,6 +20,7 @@ from manman.store.sql import load
 sql = load(__name__)
 START_DEADLINE = timedelta(seconds=120)
 
+_STEPS = (Status.STARTING, Status.STOPPING)
 _COMMON = ("status", "desired", "number", "at", "detail", "progress", "players", "progressed_at")
 
 
@@ -108,7 +109,8 @@ def _columns(rows: Sequence[Session], names: Sequence[str]) -> list[list[Any]]:
 
 
 def _times(moved: Iterable[Moved]) -> Mapping[tuple[SessionId, Status], datetime]:
-    return {(step.after.id, step.to): step.after.at for step in moved}
+    """When each session began to start and to stop: the only times that a row does not hold by itself."""
+    return {(step.after.id, step.to): step.after.at for step in moved if step.to in _STEPS}
 
 
 def _plans(moved: Iterable[Moved]) -> Mapping[SessionId, Any]:
