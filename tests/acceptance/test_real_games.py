@@ -64,7 +64,7 @@ async def test_a_real_game_runs_obeys_stops_and_comes_back_after_a_kill(up: Up, 
 
 async def test_a_real_game_without_a_console_runs_says_so_and_stops(up: Up) -> None:
     port = up.deploy("bzflag", "bzflag")
-    session = up.start("bzflag")
+    up.start("bzflag")
     assert await answer(Game("bzflag", "bzflag", "", ""), port) is not None
     said = up.manman("sessions", "send", "bzflag", "anything", code=4)
     assert said == "manman: the game of deployment bzflag has no console\n"
