@@ -134,7 +134,7 @@ def test_two_agents_with_one_identity_say_so_and_only_one_acts(separate: Separat
     twin.mkdir(mode=0o711)
     subprocess.run(["cp", "-a", separate.state / "host", twin / "host"], check=True)
     separate.begin("twin", "host", STATE_DIR=str(twin))
-    separate.said("twin", "another agent has this identity")
+    separate.said("twin", "another_agent_has_this_identity")
     separate.deploy("arena")
     number = separate.start("arena")["session_id"]
     assert separate.folder(number).exists() and not (twin / "host" / "sessions" / str(number)).exists()
