@@ -35,6 +35,16 @@ async def test_deploying_holds_ports_and_tells_the_host_to_install(api: Running)
     assert {(p.port, p.protocol, p.deployment) for p in ports} == {(27100, "tcp", "one"), (27100, "udp", "one")}
 
 
+async def test_a_reinstall_is_told_as_one(api: Running) -> None:
+    host, client = await api.host(), await api.client()
+    made = await client.deploy_game_config(name="one", host_id=host, config_id=(await config(client)).config_id)
+    again = await client.reinstall_deployment(made.deployment_id)
+    assert again.status == "installing"
+    rows = await api.fetch("SELECT body FROM outbox WHERE type = 'manman.command.install' ORDER BY id")
+    told = [(row["body"]["deployment_version"], row["body"].get("reason")) for row in rows]
+    assert told == [(1, None), (2, "reinstall")]
+
+
 async def test_the_next_deployment_gets_one_free_number_for_both_protocols(api: Running) -> None:
     host, client = await api.host(), await api.client()
     made = await config(client)

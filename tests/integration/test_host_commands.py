@@ -1,7 +1,10 @@
 """The rest of what an agent is told: end, drain, lease, tail, install, remove; and a start whose launch does not come."""
 
+import json
 import os
 import signal
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from harness.wrapped import lives, until
@@ -94,6 +97,30 @@ async def test_an_install_that_cannot_be_says_why(rabbitmq_url: str, roomy: Path
         await it.tell("install", deployment_id=5, deployment_version=1)
         failed = (await it.hear(lambda m: m.key.word == "install_failed", 100)).body
         assert "no-such-game-anywhere" in failed.detail and failed.deployment_version == 1  # type: ignore[union-attr]
+
+
+def installs_again(state: Path) -> bool:
+    """What the agent wrote down of its last install."""
+    with closing(sqlite3.connect(state / "journal.db")) as journal:
+        [(held,)] = journal.execute("SELECT held FROM deployments").fetchall()
+    return bool(json.loads(held).get("install_again", False))
+
+
+async def test_an_install_of_a_later_version_installs_again_though_the_command_that_said_so_was_lost(
+    rabbitmq_url: str, roomy: Path
+) -> None:
+    async with control(rabbitmq_url, roomy) as it:
+        it.put(demo(5))
+        it.start_agent()
+        await it.tell("install", deployment_id=5, deployment_version=1)
+        await it.deployment("ready")
+        await it.tell("install", deployment_id=5, deployment_version=1)
+        await it.tell("report", command_id="repeated")
+        await it.hear(lambda m: getattr(m.body, "command_id", None) == "repeated")
+        assert not installs_again(it.state)
+        await it.tell("install", deployment_id=5, deployment_version=2)
+        await it.hear(lambda m: m.key.word == "ready" and getattr(m.body, "deployment_version", 0) == 2)
+        assert installs_again(it.state)
 
 
 async def test_what_is_removed_is_stopped_and_its_folder_goes(rabbitmq_url: str, roomy: Path) -> None:

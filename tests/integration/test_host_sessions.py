@@ -95,6 +95,22 @@ async def test_a_kill_ends_a_game_that_does_not_stop(rabbitmq_url: str, roomy: P
         assert (stopped.reason, stopped.signal) == ("killed", 9)
 
 
+async def test_a_stop_may_give_another_grace_than_the_config_and_a_shorter_one_later(
+    rabbitmq_url: str, roomy: Path
+) -> None:
+    async with control(rabbitmq_url, roomy) as it:
+        it.put(demo(5, stop=StopSpec(command="hang", grace="600s")))
+        it.start_agent()
+        await it.start(5, 100, run=1, version=1)
+        await it.session(100, "running")
+        await it.wish("stop", 5, "stopped", 2, grace=500.0)
+        await it.session(100, "stopping")
+        await it.wish("stop", 5, "stopped", 3, grace=0.5)
+        stopped = await it.session(100, "stopped")
+        assert (stopped.reason, stopped.signal) == ("killed", 9)
+        assert "0.5 s" in stopped.detail
+
+
 async def test_input_is_typed_once_though_the_command_comes_twice(rabbitmq_url: str, roomy: Path) -> None:
     async with control(rabbitmq_url, roomy) as it:
         it.put(demo(5))

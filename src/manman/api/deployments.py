@@ -135,11 +135,11 @@ async def _other_ports(wanted: Wanted, spec: GameConfigSpec, conn: Connection) -
     await deployment_changes.hold(conn, wanted.id, wanted.host_id, missing)
 
 
-async def tell(wanted: Wanted, caller: Caller, conn: Connection, verb: Any, version: int) -> None:
-    """Tells the host of a deployment's version, with the wish as it is."""
+async def tell(wanted: Wanted, caller: Caller, conn: Connection, verb: Any, version: int, **more: Any) -> None:
+    """Tells the host of a deployment's version, with the wish as it is. `more` are further fields of the command."""
     row = wanted.row
     wish = (row["desired"], row["desired_version"], row["fresh_version"])
-    await wishes.tell(conn, [power.told(wanted, caller, verb, wish=wish, deployment_version=version)])
+    await wishes.tell(conn, [power.told(wanted, caller, verb, wish=wish, deployment_version=version, **more)])
 
 
 @use_case("Deployments.StopDeployment")
@@ -161,7 +161,7 @@ async def reinstall_deployment(
     version = await deployment_changes.set_status(
         conn, wanted.id, wanted.row["status"], "installing", caller.said, caller.trace_id
     )
-    await tell(wanted, caller, conn, "install", version)
+    await tell(wanted, caller, conn, "install", version, reason="reinstall")
     return await load(conn, request.deployment_id, caller)
 
 

@@ -85,7 +85,9 @@ class Commands:
     def _place(self, verb: str, command: contracts.Command) -> None:
         held = self._versioned(command)
         if verb == "install":
-            again = command.reason == "reinstall"
+            before = self._means.holdings.deployment(held.deployment_id).deployment_version
+            # A later version that is to be installed is a Reinstall: the command that said so may be the lost one.
+            again = command.reason == "reinstall" or (before or 0) < (held.deployment_version or 0)
             self._means.holdings.keep(msgspec.structs.replace(held, status="installing", install_again=again))
         else:
             self._means.holdings.keep(msgspec.structs.replace(held, status="removing", desired="stopped", due=None))
@@ -150,11 +152,16 @@ class Commands:
                 desired_version=held.desired_version,
             ),
         )
-        if kill and held.desired == "stopped":
-            for session in self._means.holdings.live_of(held.deployment_id):
-                runner = self._supervisor.runner(session.session_id)
-                if runner is not None:
-                    runner.end(kill=True)
+        if held.desired == "stopped" and (kill or command.grace is not None):
+            self._hasten(held, 0.0 if kill else command.grace, kill=kill)
+
+    def _hasten(self, held: HeldDeployment, grace: float | None, *, kill: bool) -> None:
+        """Ends what lives within another grace than its config's; kept, so that it also counts for a runner that is to come."""
+        for session in self._means.holdings.live_of(held.deployment_id):
+            self._means.holdings.keep(msgspec.structs.replace(session, grace=grace))
+            runner = self._supervisor.runner(session.session_id)
+            if runner is not None:
+                runner.end(kill=kill)
 
     def _adopt(self, held: HeldDeployment, command: contracts.Command) -> HeldDeployment:
         """Takes the command's wish if its version is the highest that was heard."""
@@ -214,15 +221,14 @@ class Commands:
     def _beside(self, verb: str, command: contracts.Command) -> None:
         match verb:
             case "install":
-                again = command.reason == "reinstall"
-                self._supervisor.beside(self._install(DeploymentId(command.deployment_id or 0), again))
+                self._supervisor.beside(self._install(DeploymentId(command.deployment_id or 0)))
             case "remove":
                 self._supervisor.beside(self._supervisor.remove(DeploymentId(command.deployment_id or 0)))
             case _:
                 self._supervisor.beside(self._tail(command))
 
-    async def _install(self, deployment_id: DeploymentId, again: bool) -> None:
-        self._supervisor.install(deployment_id, again=again)
+    async def _install(self, deployment_id: DeploymentId) -> None:
+        self._supervisor.install(deployment_id, again=self._means.holdings.deployment(deployment_id).install_again)
 
     async def _tail(self, command: contracts.Command) -> None:
         found = await self._means.runtime.inspect(SessionId(command.session_id or 0))

@@ -40,8 +40,10 @@ class Runner:
         self._starting: asyncio.Task[None] | None = None
         self._asking: asyncio.Task[None] | None = None
         self._end_asked = self._kill_asked = False
-        self._end_sent = self._kill_sent = False
+        self._end_sent: float | None = None  # with which grace
+        self._kill_sent = False
         self._kill_at: float | None = None
+        self._usual_grace: float | None = None
         self._offset, self._line = self._held.offset, self._held.line
         self._kept_at = 0.0
 
@@ -241,34 +243,38 @@ class Runner:
         except Unavailable:
             self._wire = None
             return
-        self._end_sent = self._kill_sent = False
+        self._end_sent, self._kill_sent = None, False
 
     async def _carry_out(self) -> None:
         if self._kill_asked and not self._kill_sent:
             self._kill_sent = await self._say("kill")
             if not self._kill_sent:
                 await self._means.runtime.kill(self.session_id)
-        elif self._end_asked and not self._end_sent:
-            self._end_sent = await self._say("stop")
-            if self._kill_at is None:
-                self._kill_at = self._loop_time() + self._grace() + PATIENCE
+        elif self._end_asked and self._end_sent != (grace := self._grace()):
+            if await self._say("stop", grace=grace):
+                self._end_sent = grace
+            latest = self._loop_time() + grace + PATIENCE
+            self._kill_at = latest if self._kill_at is None else min(self._kill_at, latest)
         if self._kill_at is not None and self._loop_time() > self._kill_at:
             self._kill_at = None
             log.warning("wrapper_does_not_stop", session_id=self.session_id)
             await self._means.runtime.kill(self.session_id)
 
-    async def _say(self, do: str) -> bool:
+    async def _say(self, do: str, *, grace: float | None = None) -> bool:
         if self._wire is None:
             return False
         try:
-            await self._wire.ask(do)
+            await (self._wire.ask(do) if grace is None else self._wire.ask(do, grace=grace))
         except Unavailable:
             return False
         return True
 
     def _grace(self) -> float:
-        launch = self._means.launches.begun(self._held.deployment_id)
-        return players.grace_of(launch)
+        if self._held.grace is not None:
+            return self._held.grace
+        if self._usual_grace is None:
+            self._usual_grace = players.grace_of(self._means.launches.begun(self._held.deployment_id))
+        return self._usual_grace
 
     def _ask_game(self) -> None:
         """Keeps a task that asks the game how it is, where the launch says by which protocol."""

@@ -18,7 +18,8 @@ class HeldSession(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     `begun_version` is the wish that was heard when it began; `leased`: this host began it by itself; `machine` the
     machine's boot that it was started in, empty before; `until`: when its launch must be here, by the monotonic clock
     of the boot `until_machine`; `offset` and `line`: how far its spool was read; `asked`: its end was asked for;
-    `with_agent`: it was stopped with the agent and begins with it again; `by_end`: the control plane ended this id, and
+    `grace`: seconds that the asker gives it instead of its config's; `with_agent`: it was stopped with the agent and
+    begins with it again; `by_end`: the control plane ended this id, and
     the wish is followed under another.
     """
 
@@ -37,6 +38,7 @@ class HeldSession(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     offset: int = 0
     line: int = 0
     asked: bool = False
+    grace: float | None = None
     with_agent: bool = False
     by_end: bool = False
     began_at: datetime | None = None
