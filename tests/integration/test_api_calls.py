@@ -79,7 +79,8 @@ async def test_without_login_everybody_is_local_but_no_proxy_and_no_stranger(dat
     async with apis.running(database_url, Place("postgresql", database_url), auth_mode="none") as api:
         http = await api.http(None)
         assert (await http.get("/v1/whoami")).json()["kind"] == "local"
-        assert (await http.get("/v1/whoami", headers={"x-forwarded-for": "192.0.2.1"})).status_code == 403
+        for proxy in ("forwarded", "x-forwarded-for", "x-forwarded-port", "X-Forwarded-Server"):
+            assert (await http.get("/v1/whoami", headers={proxy: "192.0.2.1"})).status_code == 403
         for headers in ({"origin": "http://evil.example"}, {"sec-fetch-site": "cross-site"}, {"host": "evil.example"}):
             assert (await http.post("/v1/games", json={"name": "evil"}, headers=headers)).status_code in (403, 421)
         assert await api.fetch("SELECT FROM games") == []

@@ -142,6 +142,7 @@ async def test_draining_tells_the_host_and_deleting_needs_an_empty_one(api: Runn
     assert [b["draining"] for b in bodies] == [True, False]
     assert bodies[0]["host_version"] < bodies[1]["host_version"]
     await client.delete_host(host)
+    assert await api.fetch("SELECT FROM outbox WHERE exchange = 'manman'") == []
     with pytest.raises(ApiError) as gone:
         await client.get_host(host)
     assert gone.value.refused_code == "not_found"

@@ -73,6 +73,8 @@ def test_the_password_of_a_console_is_made_up_for_the_host_and_masked_for_people
     assert launch.console is not None and launch.console.password == chance(12).hex()
     shown = launching.masked(launch, spec_of("teeworlds"))
     assert chance(12).hex() not in msgspec.json.encode(shown).decode()
+    short = launching.masked(msgspec.structs.replace(launch, argv=["run", "--pin=42"]), spec_of("teeworlds"), ["42"])
+    assert short.argv == ["run", "--pin=********"]
     given = fitting.with_console_password(spec_of("teeworlds"), {"CONSOLE_PASSWORD": "chosen12"}, chance)
     assert given["CONSOLE_PASSWORD"] == "chosen12"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -32,10 +32,13 @@ def rendered(spec: GameConfigSpec, placed: Placed) -> Launch:
     return launch
 
 
-def masked(launch: Launch, spec: GameConfigSpec) -> Launch:
-    """The launch with every secret value replaced wherever it was put in; the digest stays that of the real one."""
+def masked(launch: Launch, spec: GameConfigSpec, given: Iterable[str] = ()) -> Launch:
+    """The launch with every secret value replaced wherever it was put in; the digest stays that of the real one.
+
+    `given` are the secrets it was rendered with: the launch names only those that are long enough for a tail to be masked.
+    """
     defaults = [str(p.default) for p in spec.parameters if p.type == "secret" and p.default not in (None, "")]
-    secrets = sorted({*launch.secrets, *defaults}, key=len, reverse=True)
+    secrets = sorted({*launch.secrets, *defaults, *(one for one in given if one)}, key=len, reverse=True)
 
     def hide(text: str) -> str:
         for secret in secrets:
@@ -95,9 +98,10 @@ async def get_launch(request: deployments_pb2.GetLaunchRequest, caller: Caller, 
     if request.session:
         values = await deployment_changes.session_parameters(conn, request.session, row["id"])
     spec = msgspec.convert(row["spec"], type=GameConfigSpec)
-    launch = rendered(spec, await placed_of(conn, row, caller, values))
+    placed = await placed_of(conn, row, caller, values)
+    launch = rendered(spec, placed)
     if caller.host_id is None:
-        return shapes.message_of(masked(launch, spec), games_pb2.Launch())
+        return shapes.message_of(masked(launch, spec, map(str, placed.secrets.values())), games_pb2.Launch())
     hashes = {f.path: hashlib.sha256(f.content.encode()).hexdigest() for f in launch.files}
     await deployment_changes.record_launch(conn, launch.digest, row, row["parameters"], hashes)
     return shapes.message_of(launch, games_pb2.Launch())

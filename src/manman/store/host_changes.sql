@@ -32,6 +32,8 @@ UPDATE hosts SET draining = $2, version = version + 1, updated_at = clock() WHER
 SELECT id, name FROM deployments WHERE host = $1 ORDER BY id LIMIT 1
 
 -- name: delete
+-- What it was still to be told goes with its queue.
+WITH untold AS (DELETE FROM outbox WHERE host = $1 AND exchange = 'manman')
 DELETE FROM hosts WHERE id = $1
 
 -- name: lock_token

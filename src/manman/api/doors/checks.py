@@ -15,7 +15,6 @@ from manman.api.settings import ApiSettings
 
 PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,11 +57,15 @@ def refuses(names: Names, method: str, path: str, headers: Mapping[str, str]) ->
         detail = f"this installation is not called {authority!r}"
         hint = "add the name to ALLOWED_HOSTS or set PUBLIC_URL"
         return Problem(code="origin_refused", detail=detail, hint=hint), 421
-    if not names.login and any(name in headers for name in FORWARDED):
+    if not names.login and any(_is_forwarded(name) for name in headers):
         return Problem(code="origin_refused", detail="with AUTH_MODE=none no proxy may stand in front"), 403
     if method in SAFE:
         return None
     return _foreign(names, authority, headers)
+
+
+def _is_forwarded(name: str) -> bool:
+    return name.lower() == "forwarded" or name.lower().startswith("x-forwarded-")
 
 
 def _knows(names: Names, authority: str) -> bool:
