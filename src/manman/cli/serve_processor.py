@@ -28,9 +28,12 @@ def processor() -> None:
         serve.warn_of_names()
         wanted = topology.processor(broker.queue_name, broker.heartbeat_queue_name, broker.external_exchange)
         bus = await rabbit.connect(str(broker.rabbitmq_url), name="manman-processor", topology=wanted)
+        # Commands go on a connection of their own: what one host's full queue holds up is not the events.
+        commands = await rabbit.connect(str(broker.rabbitmq_url), name="manman-processor-commands")
         try:
-            await Processor(settings, database.require(), bus, broker).run(stop)
+            await Processor(settings, database.require(), bus, broker, command_bus=commands).run(stop)
         finally:
+            await commands.close()
             await bus.close()
 
     serve.run_service("processor", main, level=settings.log_level, traces=settings.otlp_endpoint)
