@@ -17,6 +17,8 @@ PACKAGES = (
     "teeworlds-server",
     "bzflag-server",
     "minetest-server",
+    "openttd",
+    "openttd-opengfx",
     "iptables",
     "iproute2",
     "procps",

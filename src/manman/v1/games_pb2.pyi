@@ -647,7 +647,7 @@ class ConsoleSpec(_message.Message):
     port: _builtins.str
     """The name of a port, for "tcp"."""
     password: _builtins.str
-    """The name of a secret parameter, for "tcp"."""
+    """The name of a secret parameter, for "tcp"; in a launch its value."""
     def __init__(
         self,
         *,

@@ -194,7 +194,7 @@ class ConsoleSpec(Noun, frozen=True, kw_only=True):
     kind: str = ""
     # The name of a port, for "tcp".
     port: str = ""
-    # The name of a secret parameter, for "tcp".
+    # The name of a secret parameter, for "tcp"; in a launch its value.
     password: str = ""
 
 
