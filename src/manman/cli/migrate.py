@@ -34,6 +34,31 @@ def check() -> None:
     _run("check", None)
 
 
+@app.command("epoch")
+def epoch() -> None:
+    """Say that this database was restored: a new epoch, so that today's wishes beat those of before and no id is used twice.
+
+    A service that starts on another cluster than it knows does so by itself; this is for a restore that looks the same.
+    """
+    from manman.observability import set_up_logs
+    from manman.store import installation, pool
+    from manman.store.settings import DatabaseSettings
+
+    set_up_logs("error", service="migrate")
+    database = serve.settings_of(DatabaseSettings)
+
+    async def work() -> None:
+        connections = await pool.connect(database)
+        try:
+            async with connections.transaction() as conn:
+                now = await installation.next_epoch(conn, "manman migrate epoch")
+        finally:
+            await connections.close()
+        print(f"epoch {now} begins")
+
+    output.run(work())
+
+
 def _run(what: str, to: str | None) -> None:
     from manman.observability import set_up_logs
     from manman.store import migrate

@@ -45,3 +45,12 @@ async def begin_epoch(conn: Connection, epoch: int, why: str) -> bool:
     await conn.execute(sql["raise_identity"])
     log.warning("epoch_began", epoch=epoch, why=why)
     return True
+
+
+async def next_epoch(conn: Connection, why: str) -> int:
+    """Begin the next epoch, as somebody says that the database was restored; its number. Needs a transaction."""
+    known = await conn.fetchrow(sql["lock"])
+    epoch = int(known["epoch"]) + 1
+    await begin_epoch(conn, epoch, why)
+    await session_leases.void(conn)
+    return epoch

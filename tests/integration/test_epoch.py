@@ -1,0 +1,31 @@
+"""A new epoch on request: versions and positions go on above everything that was, and old leases give no new ids."""
+
+import asyncio
+import os
+import subprocess
+import sys
+
+import asyncpg
+
+
+async def test_migrate_epoch_begins_the_next_one(database_url: str) -> None:
+    conn = await asyncpg.connect(database_url)
+    try:
+        await conn.execute("INSERT INTO hosts (name, created_at, updated_at) VALUES ('attic', clock(), clock())")
+        await conn.execute("UPDATE session_leases SET ids = '{[1,50]}'")
+        before = await conn.fetchval("SELECT epoch FROM installation")
+        said = await asyncio.to_thread(
+            subprocess.run,
+            [sys.executable, "-m", "manman", "migrate", "epoch"],
+            env=os.environ | {"DATABASE_URL": database_url},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
+        )
+        assert said.stdout.strip() == f"epoch {before + 1} begins"
+        assert await conn.fetchval("SELECT epoch FROM installation") == before + 1
+        assert await conn.fetchval("SELECT isempty(ids) FROM session_leases")
+        assert await conn.fetchval("SELECT nextval(pg_get_serial_sequence('sessions', 'id'))") > 1_000_000
+    finally:
+        await conn.close()
