@@ -208,7 +208,7 @@ class Control:
     async def viewer(self, session_id: int) -> AsyncIterator[Callable[[str], Awaitable[list[LogLine]]]]:
         """A live view of a console: waits for a line with a text and gives all lines so far."""
         name = f"viewer-{session_id}"
-        await self.bus.declare(topology.live_view(name, SessionId(session_id)))
+        await self.bus.declare(topology.live_view(name, SessionId(session_id), HOST))
         seen: list[LogLine] = []
         async with self.bus.consume(name, 100) as consumer:
 

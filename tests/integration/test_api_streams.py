@@ -213,6 +213,8 @@ async def test_a_console_from_line_n_gives_each_number_once_and_in_order(api_on_
     reading = asyncio.create_task(lines_of(stream, 2004))
     told = await asked(api, 1)
     assert (told["from"], told["limit"]) == (3, 1000)
+    # What another host says of this session is not its console.
+    await say(api, session, 2, range(1, 2004))
     # Live lines arrive while the past is being told again, doubled and overlapping.
     await say(api, session, host, range(2001, 2003))
     await say(api, session, host, range(3, 700))

@@ -94,7 +94,7 @@ async def _stream(view: View) -> AsyncIterator[pb.LogBatch]:
 async def _connected(view: View) -> AsyncIterator[pb.LogBatch]:
     bus = view.office.bus
     name = f"view.{view.session}.{view.office.chance(8).hex()}"
-    await bus.declare(topology.live_view(name, view.session))
+    await bus.declare(topology.live_view(name, view.session, view.host))
     try:
         async with bus.consume(name, PREFETCH) as consumer:
             async for batch in _follow(view, consumer):

@@ -82,9 +82,9 @@ def subscriber(name: str, patterns: Sequence[str] = ("manman.#",), exchange: str
     return Topology(exchanges=(exchange,), queues=queues, bindings=bindings)
 
 
-def live_view(name: str, session_id: SessionId, most: int = MOST_LIVE_LINES) -> Topology:
+def live_view(name: str, session_id: SessionId, host_id: HostId, most: int = MOST_LIVE_LINES) -> Topology:
     """One viewer of one console: exclusive, bounded; a slow one loses the oldest batches, never slows anything
-    else."""
+    else. Only what the session's own host says: the broker holds every host to its own word at the key's end."""
     queue = Queue(name=name, kind=Kind.EXCLUSIVE, max_length=most, overflow=Overflow.DROP_HEAD, auto_delete=True)
-    binding = Binding(queue=name, exchange=topics.INTERNAL, pattern=f"logs.session.{session_id}.#")
+    binding = Binding(queue=name, exchange=topics.INTERNAL, pattern=topics.logs(session_id, host_id))
     return Topology(exchanges=(topics.INTERNAL,), queues=(queue,), bindings=(binding,))
