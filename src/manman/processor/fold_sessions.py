@@ -41,7 +41,16 @@ def said(world: World, message: Message, body: contracts.SessionStatus) -> Outco
             "foreign", f"session {row.id} belongs to deployment {row.deployment_id}, not {body.deployment_id}"
         )
     _heard_wish(world, row, body.desired_version)
-    return take(world, row, what_was_said(world, message, body))
+    heard = what_was_said(world, message, body)
+    return take(world, _asked_to_stop(row, heard.status, body.desired_version), heard)
+
+
+def _asked_to_stop(row: Session, said: Status, version: int | None) -> Session:
+    """A host that heard a newer wish since it began the session was asked to stop it, also where the row's wish was overtaken:
+    the session may not have been known when somebody did."""
+    if said is not Status.STOPPING or version is None or version <= row.begun_version:
+        return row
+    return replace(row, desired=Desired.STOPPED)
 
 
 def take(world: World, row: Session, heard: Said) -> Outcome | Refusal:
