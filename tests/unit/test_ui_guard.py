@@ -3,8 +3,9 @@
 import pytest
 from starlette.datastructures import Headers
 
+from manman.errors import BadSetting
 from manman.ui.forms import local_path
-from manman.ui.guard import POLICY, allowed_names, refusal
+from manman.ui.guard import POLICY, allowed_names, must_be_safe, refusal
 from manman.ui.settings import Settings
 from manman.ui.visitor import cookie_name, form_token
 
@@ -42,6 +43,23 @@ def test_our_names_and_addresses_are_served(host: str) -> None:
 def test_other_names_are_misdirected(host: str) -> None:
     answer = refusal("GET", "/", Headers({"host": host}), OURS)
     assert answer is not None and answer[0] == 421
+
+
+@pytest.mark.parametrize("name", ["forwarded", "x-forwarded-for", "x-forwarded-port"])
+def test_without_login_nothing_is_served_through_a_proxy(name: str) -> None:
+    headers = Headers({"host": "localhost:8080", name: "192.0.2.1"})
+    answer = refusal("GET", "/", headers, OURS, without_login=True)
+    assert answer is not None and answer[0] == 403
+    assert refusal("GET", "/", headers, OURS) is None
+    assert refusal("GET", "/healthz", headers, OURS, without_login=True) is None
+
+
+@pytest.mark.parametrize("elsewhere", [{"ui_host": "0.0.0.0"}, {"public_url": "https://games.example.org"}])
+def test_without_login_the_pages_are_for_this_machine_only(elsewhere: dict[str, str]) -> None:
+    with pytest.raises(BadSetting, match="AUTH_MODE"):
+        must_be_safe(Settings(auth_mode="none", **elsewhere))  # type: ignore[arg-type]
+    must_be_safe(Settings(**elsewhere))  # type: ignore[arg-type]
+    must_be_safe(Settings(auth_mode="none"))
 
 
 def test_probes_answer_under_any_name() -> None:

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 from manman.client import ApiError
 from manman.errors import ManManError
 from manman.ui import console, deployments, events, faults, hosts, live, login, overview, power, preferences, sessions
-from manman.ui.guard import Guard
+from manman.ui.guard import Guard, must_be_safe
 from manman.ui.render import Pages
 from manman.ui.settings import Settings
 from manman.ui.static_files import files, worker
@@ -51,8 +51,10 @@ ROUTES = [
 def build(settings: Settings, stop: asyncio.Event | None = None) -> ASGIApp:
     """The pages as an ASGI application, to be served alone or mounted at `/` beside the API at `/v1`.
 
-    When `stop` is set, open streams end; a server that shuts down sets it first, since it waits for them.
+    When `stop` is set, open streams end; a server that shuts down sets it first, since it waits for them. Raises `BadSetting`
+    for what cannot be served safely.
     """
+    must_be_safe(settings)
     visitors = Visitors(settings)
 
     @contextlib.asynccontextmanager

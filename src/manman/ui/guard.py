@@ -12,10 +12,12 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from manman.errors import BadSetting
 from manman.ui.settings import Settings
 
 PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; worker-src 'self'; "
     "manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -36,13 +38,16 @@ class Guard:
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self.app = app
         self.names = allowed_names(settings)
+        self.without_login = settings.auth_mode == "none"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes on what is ours; answers 421 or 403 by itself otherwise."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        refused = refusal(scope["method"], scope["path"], Headers(scope=scope), self.names)
+        refused = refusal(
+            scope["method"], scope["path"], Headers(scope=scope), self.names, without_login=self.without_login
+        )
 
         async def sent(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -66,11 +71,29 @@ def allowed_names(settings: Settings) -> frozenset[str]:
     return frozenset(names - {""})
 
 
-def refusal(method: str, path: str, headers: Headers, names: frozenset[str]) -> tuple[int, str] | None:
+def must_be_safe(settings: Settings) -> None:
+    """Raises `BadSetting` where pages without login would be open to other machines."""
+    public = urlsplit(settings.public_url).hostname if settings.public_url else None
+    if settings.auth_mode == "none" and not {settings.ui_host, public or "localhost"} <= LOOPBACK:
+        raise BadSetting(
+            "AUTH_MODE=none makes every visitor admin; it is for a UI_HOST and PUBLIC_URL on loopback only"
+        )
+
+
+def is_forwarded(headers: Headers) -> bool:
+    """Whether a proxy says that it passed this on."""
+    return any(name == "forwarded" or name.startswith("x-forwarded-") for name in headers)
+
+
+def refusal(
+    method: str, path: str, headers: Headers, names: frozenset[str], *, without_login: bool = False
+) -> tuple[int, str] | None:
     """(HTTP status, sentence) for a request that must not be served, else None."""
     host = headers.get("host", "")
     if path not in PROBES and not is_ours(host, names):
         return 421, f"origin_refused: {host!r} is no name of this installation; add it to ALLOWED_HOSTS or PUBLIC_URL"
+    if without_login and path not in PROBES and is_forwarded(headers):
+        return 403, "origin_refused: with AUTH_MODE=none no proxy may stand in front"
     if method in SAFE:
         return None
     if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):

@@ -1,6 +1,6 @@
 """Settings of the web pages."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -17,6 +17,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     allowed_hosts: Annotated[
         tuple[str, ...], msgspec.Meta(description="further host names that requests may name, beside PUBLIC_URL's")
     ] = ()
+    auth_mode: Annotated[
+        Literal["login", "none"],
+        msgspec.Meta(description="as the API's: with 'none' the pages refuse whatever came through a proxy"),
+    ] = "login"
     environment_name: Annotated[
         str, msgspec.Meta(description="stands beside the name on every page, 'prod' or 'test'; empty shows nothing")
     ] = ""
