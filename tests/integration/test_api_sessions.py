@@ -106,6 +106,18 @@ async def test_restart_with_nothing_live_is_a_start(api: Running) -> None:
     assert restarted.previous_session_id == session.session_id and restarted.run == 2
 
 
+async def test_restart_of_an_old_session_does_not_end_the_one_that_followed(api: Running) -> None:
+    deployment = await api.deployment(await api.host())
+    client = await api.client()
+    old = await client.start_session(deployment_id=deployment.deployment_id)
+    await api.fetch("UPDATE sessions SET status = 'stopped', ended_at = clock() WHERE id = $1", old.session_id)
+    new = await client.start_session(deployment_id=deployment.deployment_id)
+    with pytest.raises(ApiError) as over:
+        await client.restart_session(old.session_id)
+    assert over.value.refused_code == "session_over" and over.value.facts["session_id"] == new.session_id
+    assert (await client.get_session(new.session_id)).desired == "running"
+
+
 async def test_input_needs_a_running_session_and_is_one_clean_line(api: Running) -> None:
     deployment = await api.deployment(await api.host())
     client = await api.client("operator")

@@ -116,7 +116,12 @@ async def kill_session(request: pb.KillSessionRequest, caller: Caller, conn: Con
 
 @use_case("Sessions.RestartSession")
 async def restart_session(request: pb.RestartSessionRequest, caller: Caller, conn: Connection) -> pb.Session:
-    wanted, _ = await _locked(conn, request.session_id)
+    wanted, row = await _locked(conn, request.session_id)
+    live = wanted.host["live"]
+    if row["status"] in ("stopped", "crashed") and live is not None:
+        # Asked twice, or on an old page: it must not end the session that followed.
+        detail = f"session {request.session_id} is {row['status']}, and session {live} followed it"
+        raise RefusedError("session_over", detail, hint="restart that one", session_id=live)
     session = await power.restart(wanted, caller, conn)
     return await load(conn, session, caller)
 
