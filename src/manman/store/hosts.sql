@@ -53,25 +53,29 @@ WITH ear AS (
     SELECT host, last_seen FROM host_heartbeats
     WHERE online AND last_seen < clock() - $1::interval AND EXISTS (SELECT FROM ear)
     ORDER BY host FOR UPDATE SKIP LOCKED
-), counted AS (
+), counted AS MATERIALIZED (
+    -- Whether the silent are more than half: nobody need count further than to twice their number.
     SELECT count(*) AS silent, coalesce(min(last_seen) < clock() - 2 * $1::interval, false) AS waited,
-           CASE WHEN EXISTS (SELECT FROM silent) THEN (SELECT count(*) FROM host_heartbeats WHERE online) END AS online
+           (SELECT count(*) FROM (SELECT FROM host_heartbeats WHERE online
+                                   LIMIT (SELECT greatest(4, 2 * count(*)) FROM silent)) AS few) AS online
     FROM silent
 ), judged AS (
-    SELECT s.host, c.online >= 4 AND c.silent * 2 > c.online AS mass, c.waited FROM silent s, counted c
+    SELECT online >= 4 AND silent * 2 > online AS mass, waited FROM counted
 ), marked AS (
+    -- By keys, not by a join: the planner takes a third of all hosts for silent, and would read both tables whole.
     UPDATE host_heartbeats b SET online = false, returned_at = NULL
-    FROM judged j WHERE b.host = j.host AND (NOT j.mass OR j.waited)
+    FROM judged j WHERE (NOT j.mass OR j.waited) AND b.host = ANY (ARRAY(SELECT host FROM silent))
     RETURNING b.host, b.last_seen, j.mass
 ), numbered AS (
     UPDATE hosts h SET history_number = h.history_number + 1
-    FROM marked m WHERE h.id = m.host
-    RETURNING h.id, h.name, h.labels, h.agent_version, h.history_number, m.last_seen, m.mass
+    WHERE h.id = ANY (ARRAY(SELECT host FROM marked))
+    RETURNING h.id, h.name, h.labels, h.agent_version, h.history_number
 ), told AS (
     INSERT INTO host_history (host, number, from_status, to_status, at, recorded_at, cause)
     SELECT id, history_number, 'online', 'stale', clock(), clock(), 'silent' FROM numbered
 )
-SELECT id AS host, name, labels, agent_version, history_number AS number, last_seen, mass FROM numbered ORDER BY id;
+SELECT n.id AS host, n.name, n.labels, n.agent_version, n.history_number AS number, m.last_seen, m.mass
+FROM numbered n JOIN marked m ON m.host = n.id ORDER BY n.id;
 
 -- name: add_history
 WITH said AS (
