@@ -1,8 +1,10 @@
 """Deployments: ports that cannot clash, names, parameters, secrets, launches, updates, removal; hosts and configs around them."""
 
 import asyncio
+import hashlib
 from typing import Any
 
+import msgspec
 import pytest
 from contract.places import Place
 from harness import apis
@@ -152,6 +154,9 @@ async def test_a_launch_is_whole_for_its_host_and_masked_for_people(database_url
         shown = await client.get_launch(one.deployment_id)
         assert shown.argv == ["run", "--password=********", "${RCON}"] and shown.secrets == []
         assert shown.digest == launch.digest and shown.env == {"SECRET": "********"}
+        # Whoever sees the rest of the launch must not be able to try out secrets against its digest.
+        guess = msgspec.json.encode(msgspec.structs.replace(launch, digest="", version=0), order="sorted")
+        assert hashlib.sha256(guess).hexdigest() != launch.digest
         await client.update_deployment(one.deployment_id, deployment={"labels": {"a": "b"}})
         assert (await agent.get_launch(one.deployment_id)).argv[1] == "--password=canary-8f3"
         tables = await api.fetch("SELECT tablename AS name FROM pg_tables WHERE schemaname = 'public'")

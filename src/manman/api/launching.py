@@ -16,7 +16,7 @@ from manman.domain import launches
 from manman.domain.launches import Placed
 from manman.domain.outcomes import Refused
 from manman.errors import RefusedError
-from manman.store import deployment_changes
+from manman.store import deployment_changes, requests
 from manman.store.pool import Connection
 from manman.v1 import deployments_pb2, games_pb2
 from manman.v1.types import ConfigFile, GameConfigSpec, Launch, LaunchPort, Overrides, RestartPolicy
@@ -100,6 +100,10 @@ async def get_launch(request: deployments_pb2.GetLaunchRequest, caller: Caller, 
     spec = msgspec.convert(row["spec"], type=GameConfigSpec)
     placed = await placed_of(conn, row, caller, values)
     launch = rendered(spec, placed)
+    if any(parameter.type == "secret" for parameter in spec.parameters):
+        # Keyed: a plain digest over a short secret could be guessed by whoever sees the rest.
+        keyed = await requests.digest(conn, launch.digest.encode())
+        launch = msgspec.structs.replace(launch, digest=keyed.hex())
     if caller.host_id is None:
         return shapes.message_of(masked(launch, spec, map(str, placed.secrets.values())), games_pb2.Launch())
     hashes = {f.path: hashlib.sha256(f.content.encode()).hexdigest() for f in launch.files}

@@ -4,9 +4,12 @@
 SELECT last, since, clock() AS now FROM pulse
 
 -- name: stale_hosts
--- Hosts that fell silent and have not come back, and all that were ever heard.
-SELECT count(*) FILTER (WHERE NOT online AND beat <> 9223372036854775807) AS stale, count(*) AS heard
-  FROM host_heartbeats WHERE last_seen IS NOT NULL
+-- Hosts that fell silent and have not come back, and all that count: one that is gone for good and holds nothing any more does not.
+SELECT count(*) FILTER (WHERE NOT b.online AND b.beat <> 9223372036854775807) AS stale, count(*) AS heard
+  FROM host_heartbeats b
+ WHERE b.last_seen IS NOT NULL
+   AND (b.online OR EXISTS (SELECT FROM sessions s
+                             WHERE s.host = b.host AND s.status IN ('pending', 'starting', 'running', 'stopping')))
 
 -- name: due_starts
 -- Pending beyond the deadline, on a host that is fresh, of whose last journal everything is settled that a heartbeat named.
