@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from contract.places import Place
@@ -195,3 +195,21 @@ async def test_a_restart_of_the_processor_makes_nobody_stale(place: Place, datab
                 await agent.heartbeat()
             await asyncio.sleep(0.2)
         assert await home.value("SELECT count(*) FROM host_history WHERE to_status = 'stale'") == 0
+
+
+async def test_a_host_whose_clock_is_an_hour_off_is_told_once_and_judged_as_any_other(
+    home: House, capsys: pytest.CaptureFixture[str]
+) -> None:
+    agent = await home.host()
+    ahead = datetime.now(UTC) + timedelta(hours=1)
+    for _ in range(3):
+        await agent.heartbeat(at=ahead.isoformat())
+
+    async def counted() -> bool:
+        return bool(await home.value("SELECT online AND beat >= 3 FROM host_heartbeats WHERE host = $1", agent.id))
+
+    await home.until("its beats count", counted)
+    age = await home.value("SELECT clock() - last_seen FROM host_heartbeats WHERE host = $1", agent.id)
+    assert timedelta(0) <= age < timedelta(minutes=1)
+    printed = capsys.readouterr()
+    assert (printed.out + printed.err).count("host_clock_off") == 1

@@ -2,12 +2,16 @@
 
 import fcntl
 import os
+import shutil
 import time
 from pathlib import Path
 
 from manman.cli.place import is_alive
 from manman.client import LocalFile
 from manman.errors import BadSetting
+
+ROOM_FIRST = 256 << 20  # database programs and cluster, the agent's ballast, and a first game
+ROOM_AGAIN = 16 << 20
 
 
 class Lock:
@@ -39,7 +43,8 @@ def prepare(state: Path) -> None:
     """Make the state folder (0711: games under numbers of their own must pass through it), or say which setting to change."""
     try:
         state.mkdir(parents=True, exist_ok=True)
-        state.chmod(0o711)
+        # Games under numbers of their own must pass through; where they run as this user nobody else has business here.
+        state.chmod(0o711 if os.geteuid() == 0 else 0o700)
         probe = state / f".probe-{os.getpid()}"
         probe.write_bytes(b"x" * 4096)
         probe.unlink()
@@ -47,6 +52,18 @@ def prepare(state: Path) -> None:
         raise BadSetting(
             f"the state folder {state} cannot be written: {error.strerror}; set STATE_DIR to another folder"
         ) from error
+    _must_have_room(state)
+
+
+def _must_have_room(state: Path) -> None:
+    """Say it before the database, the journal or a game finds out: `BadSetting` names the folder, what is free and what is needed."""
+    needed = ROOM_AGAIN if any((state / "pg").glob("[0-9]*")) else ROOM_FIRST
+    free = shutil.disk_usage(state).free
+    if free < needed:
+        raise BadSetting(
+            f"the state folder {state} has {free >> 20} MiB free and needs {needed >> 20} MiB; "
+            "free some, or set STATE_DIR to a folder on another disk"
+        )
 
 
 def who_serves(state: Path, wait: float = 20.0) -> str:

@@ -200,11 +200,14 @@ class Heartbeat(Body, frozen=True, kw_only=True):
     """`health.heartbeat`: perishable, never journalled. Only (boot, beat) above the known pair counts.
 
     `cpu` is a share (0 to 1), `memory` and `disk` are whatever the agent measured, each by name, in bytes.
+
+    `at` is the machine's clock: no verdict uses it, but a host whose clock is off is told.
     """
 
     host_id: Host
     boot: Number | None = None
     beat: Number | None = None
+    at: datetime | None = None
     journal_id: Word | None = None
     sequence: Number | None = None
     sessions: Counts | None = None

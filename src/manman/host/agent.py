@@ -106,7 +106,7 @@ class Agent:
             for taken in journal.untried():
                 await self._apply(commands, taken)
             reports.online(means)
-            heartbeats = Heartbeats(journal, self._bus, self._state, supervisor.lives)
+            heartbeats = Heartbeats(journal, self._bus, self._state, supervisor.lives, self._now)
             tasks = [
                 group.create_task(self._hold_identity(), name="identity"),
                 group.create_task(self._send(sender), name="sender"),

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +52,11 @@ def counts(lives: Iterable[Lives]) -> tuple[contracts.Counts, contracts.Live, in
 class Heartbeats:
     """Beats of one life of the agent: 1, 2, 3, …"""
 
-    def __init__(self, journal: Journal, bus: Bus, state: Path, lives: Callable[[], list[Lives]]) -> None:
+    def __init__(
+        self, journal: Journal, bus: Bus, state: Path, lives: Callable[[], list[Lives]], now: Callable[[], datetime]
+    ) -> None:
         self._journal, self._bus, self._state, self._lives = journal, bus, state, lives
+        self._now = now
         self._beat = 0
         psutil.cpu_percent()  # the first one only sets the mark that the next is measured from
 
@@ -68,6 +71,7 @@ class Heartbeats:
             host_id=self._journal.host_id,
             boot=self._journal.boot,
             beat=self._beat,
+            at=self._now(),
             journal_id=self._journal.journal_id,
             sequence=self._journal.sequence,
             sessions=sessions,

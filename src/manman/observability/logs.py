@@ -3,7 +3,7 @@
 import logging
 import sys
 from collections.abc import Callable
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 import structlog
 
@@ -23,7 +23,7 @@ def set_up_logs(
     `level` is one of debug, info, warning, error; `service` is a field of every line; `json` None means: JSON unless the
     stream is a terminal.
     """
-    out = stream()
+    out = _Unfailing(stream())
     as_json = not out.isatty() if json is None else json
     renderer: Any = _renderer(as_json)
     shared: list[Any] = [
@@ -35,10 +35,32 @@ def set_up_logs(
     structlog.configure(
         processors=[*shared, structlog.processors.format_exc_info, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS.get(level, logging.INFO)),
-        logger_factory=structlog.WriteLoggerFactory(file=out),
+        logger_factory=structlog.WriteLoggerFactory(file=cast(TextIO, out)),
         cache_logger_on_first_use=False,
     )
     _route_library_logs(level, shared, renderer, out)
+
+
+class _Unfailing:
+    """A stream whose disk may be full or whose reader may be gone: a lost line must not become the failure of what it tells."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def write(self, text: str) -> int:
+        try:
+            return self._out.write(text)
+        except (OSError, ValueError):
+            return 0
+
+    def flush(self) -> None:
+        try:
+            self._out.flush()
+        except (OSError, ValueError):
+            pass
+
+    def isatty(self) -> bool:
+        return self._out.isatty()
 
 
 def _renderer(as_json: bool) -> Any:
@@ -56,7 +78,7 @@ def _with(service: str) -> Callable[[Any, str, Any], Any]:
     return add
 
 
-def _route_library_logs(level: str, shared: list[Any], renderer: Any, out: TextIO) -> None:
+def _route_library_logs(level: str, shared: list[Any], renderer: Any, out: Any) -> None:
     """Lines of libraries take the same shape, from `warning` up (their `info` tells what we tell better)."""
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared,

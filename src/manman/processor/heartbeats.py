@@ -8,7 +8,7 @@ the ear by which the sweep knows that silence means something. Nothing here is e
 import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from manman.domain.hosts import HostMoved, Presence
@@ -32,6 +32,7 @@ log = get_logger(__name__)
 MOST = 5000
 OLD_AFTER = 2.0  # seconds that a beat may be held inside this process
 SAY_UNKNOWN_EVERY = 60.0
+CLOCK_MAY_DIFFER = timedelta(seconds=60)
 WAIT = timedelta(seconds=1)
 
 
@@ -48,6 +49,7 @@ class HeartbeatConsumer:
     loop_time: Callable[[], float]
     told: dict[HostId, Counts] = field(default_factory=dict)
     unknown_said: float = float("-inf")
+    clocks_off: set[HostId] = field(default_factory=set)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Consume until `stop`. While the database is away beats are dropped: newer ones follow."""
@@ -133,7 +135,7 @@ class HeartbeatConsumer:
                 counted = {b.host_id for b in beaten if b.counted}
                 fresh = [b for b in beats if b.host_id in counted]
                 await heartbeats.tell_written(conn, _written(fresh))
-                await hosts.touch_pulse(conn)
+                now = (await hosts.touch_pulse(conn)).last
                 await self._answer(conn, beaten, {b.host_id: b for b in beats})
                 await heartbeats.add_samples(conn, [_sample(b) for b in fresh if b.cpu is not None])
             players = _players(fresh)
@@ -143,6 +145,7 @@ class HeartbeatConsumer:
             returned = sum(1 for b in beaten if b.returned)
             seen.add(hosts=len(beats), counted=len(counted), returned=returned)
         self._tell(fresh)
+        self._tell_clocks(fresh, now)
 
     async def _make_missing(self, conn: Connection, beats: list[Heartbeat], beaten: list[Beaten]) -> list[Beaten]:
         """A host without a liveness row gets one; one that does not exist is dropped, and told once a minute."""
@@ -200,6 +203,20 @@ class HeartbeatConsumer:
                 running=counts.running,
                 stopping=counts.stopping,
             )
+
+    def _tell_clocks(self, beats: list[Heartbeat], now: datetime) -> None:
+        """A host whose clock is off is told once, and once more when it is right again. No verdict uses its clock."""
+        for beat in beats:
+            if beat.at is None:
+                continue
+            off = beat.at - now
+            wrong = abs(off) > CLOCK_MAY_DIFFER
+            if wrong and beat.host_id not in self.clocks_off:
+                log.warning("host_clock_off", host_id=beat.host_id, seconds=round(off.total_seconds()))
+                self.clocks_off.add(beat.host_id)
+            elif not wrong and beat.host_id in self.clocks_off:
+                log.info("host_clock_right", host_id=beat.host_id)
+                self.clocks_off.discard(beat.host_id)
 
 
 def _follows(new: Heartbeat, known: Heartbeat) -> bool:
