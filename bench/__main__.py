@@ -1,26 +1,33 @@
-"""`python -m bench [NAME…]`: run measurements and print their figures."""
+"""`python -m bench [NAME…]`: run measurements, print their figures, write RESULTS.md and results.svg."""
 
 import importlib
-import pkgutil
 import sys
 from pathlib import Path
+
+from bench import PARTS, report
 
 HERE = Path(__file__).parent
 
 
 def main(wanted: list[str]) -> int:
     """Every measurement, or those named; services that they start end with this process."""
+    unknown = [name for name in wanted if name not in PARTS]
+    if unknown:
+        print(f"no measurement is called {unknown[0]!r}; there are: {' '.join(PARTS)}", file=sys.stderr)
+        return 2
     sys.path.insert(0, str(HERE.parent / "tests"))
     from harness import shared
 
     home = shared.begin()
     try:
-        for name in wanted or sorted(
-            item.name for item in pkgutil.iter_modules([str(HERE)]) if item.name != "__main__"
-        ):
+        for name in wanted or PARTS:
             print(name, flush=True)
-            for figure in importlib.import_module(f"bench.{name}").measure():
-                print(f"  {figure.amount:>12,.1f} {figure.unit:<14} {figure.what}", flush=True)
+            before = report.load_average()
+            figures = importlib.import_module(f"bench.{name}").measure()
+            for figure in figures:
+                print(f"  {figure.amount:>12,.2f} {figure.unit:<14} {figure.what}", flush=True)
+            report.keep(name, figures, before)
+            report.write()
     finally:
         if home is not None:
             shared.end(home)

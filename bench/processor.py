@@ -2,172 +2,112 @@
 
 import asyncio
 import json
-import os
-import statistics
 import subprocess
 import sys
 import time
-import uuid
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import psutil
-from harness import rabbitmq, shared, templates
 
-from bench import Figure
-from bench.world import World, prepare, stream
-from manman.events import topics, topology
-from manman.events.bus import Binding, Kind, Outgoing, Queue, Topology
+from bench import REPEATS, Figure, median
+from bench.places import RECORDER, Cost, cost, end, load, place, recording, start_processor
+from bench.world import World, stream
 from manman.events.rabbit import bus as rabbit
 
-REPEATS = int(os.environ.get("BENCH_REPEATS", "3"))
 WORLD = World()
 BASELINE_EVENTS = 3000
-PUBLISH_BATCH = 2000
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One measured run: how many messages in how many seconds, and the CPU seconds of the program under test."""
+    """One measured run: how many messages in how many seconds, and what was spent on them. `memory` is in MiB."""
 
     events: int
     seconds: float
-    cpu: float
+    spent: Cost
+    memory: float = 0.0
 
     @property
     def rate(self) -> float:
         """Messages a second."""
         return self.events / self.seconds
 
-    @property
-    def cost(self) -> float:
-        """CPU microseconds a message."""
-        return self.cpu / self.events * 1e6
+    def each(self, seconds: float) -> float:
+        """Microseconds a message."""
+        return seconds / self.events * 1e6
 
 
 def measure() -> list[Figure]:
-    """Three rounds of (c) limit, (a) this processor, (b) one at a time; medians with their spread."""
+    """Rounds of (c) limit, (a) this processor, (b) one at a time; medians with their spread."""
     rounds = [asyncio.run(one_round()) for _ in range(REPEATS)]
     limit, ours, single = ([r[i] for r in rounds] for i in range(3))
+    against_b = [a.rate / b.rate for a, b in zip(ours, single, strict=True)]
+    against_c = [a.rate / c.rate for a, c in zip(ours, limit, strict=True)]
     return [
-        *_figures("(a) this processor", ours),
-        *_figures("(b) one at a time", single),
-        *_figures("(c) consume and ack, doing nothing", limit),
-        _ratio("ratio (a) / (b)", [a.rate / b.rate for a, b in zip(ours, single, strict=True)]),
-        _ratio("ratio (a) / (c)", [a.rate / c.rate for a, c in zip(ours, limit, strict=True)]),
+        _rate("(a) this processor", ours),
+        _rate("(b) one at a time, a transaction and a confirmed publish each", single),
+        _rate("(c) consume and acknowledge, doing nothing", limit),
+        median("ratio (a) / (b)", against_b, "times", at_least=40),
+        median("ratio (a) / (c)", against_c, "times", at_least=1 / 3, target="at least 1/3"),
+        median("(a): CPU of the processor", [r.each(r.spent.client) for r in ours], "µs/event", at_most=60),
+        median("(a): CPU of its database connections", [r.each(r.spent.database) for r in ours], "µs/event"),
+        median("(a): CPU of the broker", [r.each(r.spent.broker) for r in ours], "µs/event"),
+        median("(b): CPU of the program", [r.each(r.spent.client) for r in single], "µs/event"),
+        median("(c): CPU of the program", [r.each(r.spent.client) for r in limit], "µs/event"),
+        median("(a): resident memory at the end", [r.memory for r in ours], "MiB", at_most=150),
     ]
+
+
+def _rate(what: str, runs: Sequence[Run]) -> Figure:
+    return median(what, [run.rate for run in runs], "events/s")
 
 
 async def one_round() -> tuple[Run, Run, Run]:
     """Fresh database and vhost for each of the three."""
-    return await _limit(), await _ours(), await _single()
-
-
-@dataclass(slots=True)
-class Place:
-    """A vhost and a database of their own."""
-
-    broker: str
-    database: str
-
-
-async def place() -> Place:
-    """A fresh vhost and a fresh, migrated database with the world's rows."""
-    server = shared.service("rabbitmq")
-    name = f"bench-{uuid.uuid4().hex[:8]}"
-    rabbitmq.ask(server["admin_url"], "PUT", f"/api/vhosts/{name}", None)
-    rabbitmq.ask(
-        server["admin_url"], "PUT", f"/api/permissions/{name}/guest", {"configure": ".*", "write": ".*", "read": ".*"}
-    )
-    database = await asyncio.to_thread(_clone, name.replace("-", "_"))
-    await prepare(database, WORLD)
-    return Place(broker=f"{server['url'].rsplit('/', 1)[0]}/{name}", database=database)
-
-
-def _clone(name: str) -> str:
-    server = str(shared.service("postgres15")["url"])
-    templates.clone(server, name, templates.template(15))
-    return server.rsplit("/", 1)[0] + "/" + name
-
-
-async def load(url: str, messages: Iterable[Outgoing]) -> int:
-    """Declare the processor's queues and publish everything, confirmed."""
-    bus = await rabbit.connect(url, topology=topology.processor())
-    total, batch = 0, []
-    for message in messages:
-        batch.append(message)
-        if len(batch) == PUBLISH_BATCH:
-            await bus.publish(batch)
-            total, batch = total + len(batch), []
-    if batch:
-        await bus.publish(batch)
-    await bus.close()
-    return total + len(batch)
+    return await _limit(), await ours(WORLD), await _single()
 
 
 async def _limit() -> Run:
-    where = await place()
+    where = await place(replace(WORLD, hosts=1, deployments=1))
     count = await load(where.broker, stream(WORLD))
     return _told(await asyncio.to_thread(_run, "bench.drain", where.broker, str(count)))
 
 
 async def _single() -> Run:
-    where = await place()
+    where = await place(WORLD)
     small = replace(WORLD, rounds=1)
     await load(where.broker, (m for m, _ in zip(stream(small), range(BASELINE_EVENTS), strict=False)))
     return _told(await asyncio.to_thread(_run, "bench.baseline", where.broker, where.database, str(BASELINE_EVENTS)))
 
 
-async def _ours() -> Run:
+async def ours(world: World) -> Run:
     """From the first message on `external` to the last, with everything on: history, inbox, outbox, confirms."""
-    where = await place()
-    await load(where.broker, stream(WORLD))
+    where = await place(world)
+    await load(where.broker, stream(world))
     recorder = await rabbit.connect(where.broker, topology=recording())
     child = start_processor(where)
-    seen, began, last, cpu = 0, 0.0, 0.0, 0.0
+    seen, began, last = 0, 0.0, 0.0
+    before = Cost(0, 0, 0)
     try:
-        async with recorder.consume("bench-recorder", 1000) as consumer:
-            while seen < WORLD.announced:
+        async with recorder.consume(RECORDER, 1000) as consumer:
+            while seen < world.announced:
                 batch = await consumer.get_batch(1000, wait=timedelta(seconds=60))
                 if not batch:
-                    raise RuntimeError(f"only {seen} of {WORLD.announced} announcements came")
+                    raise RuntimeError(f"only {seen} of {world.announced} announcements came")
                 last = time.perf_counter()
                 if seen == 0:
-                    began, cpu = last, _cpu(child)
+                    began, before = last, cost(child, where)
                 seen += len(batch)
                 await consumer.ack(batch[-1])
-        return Run(WORLD.events, last - began, _cpu(child) - cpu)
+        memory = psutil.Process(child.pid).memory_info().rss / 2**20
+        # What came before the first announcement is in neither the time nor the cost.
+        counted = world.events - world.before_the_first
+        return Run(counted, last - began, cost(child, where).since(before), memory)
     finally:
-        child.terminate()
-        child.wait(30)
+        end(child)
         await recorder.close()
-
-
-def recording() -> Topology:
-    """A queue that hears everything on `external`."""
-    return Topology(
-        exchanges=(topics.EXTERNAL,),
-        queues=(Queue(name="bench-recorder", kind=Kind.CLASSIC),),
-        bindings=(Binding(queue="bench-recorder", exchange=topics.EXTERNAL, pattern="#"),),
-    )
-
-
-def start_processor(where: Place, **settings: str) -> subprocess.Popen[bytes]:
-    """`manman processor` on that place."""
-    env = {
-        **os.environ,
-        "RABBITMQ_URL": where.broker,
-        "DATABASE_URL": where.database,
-        "HEALTH_CHECK_PORT": "0",
-        "LOG_LEVEL": "warning",
-    }
-    return subprocess.Popen([sys.executable, "-m", "manman", "processor"], env=env | settings)
-
-
-def _cpu(child: subprocess.Popen[bytes]) -> float:
-    times = psutil.Process(child.pid).cpu_times()
-    return float(times.user + times.system)
 
 
 def _run(module: str, *arguments: str) -> str:
@@ -178,19 +118,4 @@ def _run(module: str, *arguments: str) -> str:
 
 def _told(text: str) -> Run:
     said = json.loads(text.strip().splitlines()[-1])
-    return Run(said["count"], said["seconds"], said["cpu"])
-
-
-def _figures(what: str, runs: list[Run]) -> list[Figure]:
-    rates = [run.rate for run in runs]
-    spread = f"{what} ({min(rates):,.0f} to {max(rates):,.0f})"
-    return [
-        Figure(what=spread, amount=statistics.median(rates), unit="events/s"),
-        Figure(what=f"{what}: client CPU", amount=statistics.median(run.cost for run in runs), unit="µs/event"),
-    ]
-
-
-def _ratio(what: str, ratios: list[float]) -> Figure:
-    return Figure(
-        what=f"{what} ({min(ratios):.2f} to {max(ratios):.2f})", amount=statistics.median(ratios), unit="times"
-    )
+    return Run(said["count"], said["seconds"], Cost(said["cpu"], 0, 0))

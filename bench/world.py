@@ -15,6 +15,7 @@ from manman.events.codec import encode_body
 LIFECYCLE = ("pending", "starting", "running", "stopping", "stopped")
 PUBLIC_PER_SESSION = 2  # running and stopped go to other domains
 IDS_PER_HOST = 10_000_000
+PAST_SESSIONS = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +40,11 @@ class World:
     def announced(self) -> int:
         """Messages that `external` gets."""
         return self.sessions * PUBLIC_PER_SESSION
+
+    @property
+    def before_the_first(self) -> int:
+        """Messages that come before the first one that is announced."""
+        return self.deployments * LIFECYCLE.index("running")
 
 
 async def prepare(database_url: str, world: World) -> None:
@@ -74,9 +80,29 @@ async def prepare(database_url: str, world: World) -> None:
                 world.hosts,
                 world.deployments,
             )
+        await _remember(conn, world)
         await conn.execute("ANALYZE")
     finally:
         await conn.close()
+
+
+async def _remember(conn: asyncpg.Connection, world: World) -> None:
+    """Sessions that are over: a database that has been in use, so that plans are those of one."""
+    await conn.execute(
+        """INSERT INTO sessions (id, host, deployment, status, desired, run, created_at, at, started_at, ended_at, config,
+                                 config_revision, history_number)
+           SELECT n, 1 + (n % $2::int) % $1::int, 1 + n % $2::int, 'stopped', 'stopped', 0, clock(), clock(), clock(), clock(), 1, 1, 5
+             FROM generate_series(1, $3::int) n""",
+        world.hosts,
+        world.deployments,
+        PAST_SESSIONS,
+    )
+    await conn.execute(
+        """INSERT INTO session_history (session, number, to_status, at, recorded_at, cause, event_id)
+           SELECT n, k, 'stopped', clock(), clock(), 'host', gen_random_uuid()
+             FROM generate_series(1, $1::int) n, generate_series(1, 5) k""",
+        PAST_SESSIONS,
+    )
 
 
 def stream(world: World) -> Iterator[Outgoing]:
@@ -92,8 +118,9 @@ def stream(world: World) -> Iterator[Outgoing]:
 
 
 def session_id(world: World, host: int, n: int, turn: int) -> int:
-    """A number of the host's lease, another one for each run."""
-    return host * IDS_PER_HOST + turn * world.deployments + n
+    """The least number of the host's lease that is left, as an agent takes it."""
+    share = -(-world.deployments // world.hosts)
+    return host * IDS_PER_HOST + turn * share + n // world.hosts
 
 
 def message(host: int, deployment: int, session: int, word: str, run: int, sequence: int, at: datetime) -> Outgoing:

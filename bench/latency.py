@@ -1,0 +1,177 @@
+"""From a host's publish to the announcement on `external`, at fixed rates; this processor, and (b) where it can follow."""
+
+import asyncio
+import re
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import msgspec
+from harness.processes import free_port
+
+from bench import REPEATS, Figure, median
+from bench.places import RECORDER, Place, end, place, recording, start_processor
+from bench.world import LIFECYCLE, World, stream
+from manman.events import topics, topology
+from manman.events.bus import Outgoing
+from manman.events.rabbit import bus as rabbit
+
+SECONDS = 10
+WARM_UP = 2.0  # seconds at the begin that are not counted: connections, prepared statements
+TICK = 0.002
+AT_MOST_BEHIND = 30.0
+RATES = (200, 500, 5000)
+BEARABLE = (200,)  # what (b) can follow here
+
+
+class Said(msgspec.Struct):
+    """What an announcement is known by."""
+
+    session_id: int
+    status: str
+
+
+@dataclass(slots=True)
+class Sample:
+    """Latencies of one run, in milliseconds, ascending; how many announcements never came; acquire timeouts of the pool."""
+
+    latencies: list[float] = field(default_factory=list)
+    missing: int = 0
+    timeouts: int = 0
+
+    def at(self, share: float) -> float:
+        """The latency that this share of the announcements did not exceed."""
+        return self.latencies[min(len(self.latencies) - 1, int(len(self.latencies) * share))]
+
+    @property
+    def mean(self) -> float:
+        """The mean."""
+        return sum(self.latencies) / len(self.latencies)
+
+
+def measure() -> list[Figure]:
+    """Percentiles for each rate, medians of several runs."""
+    figures: list[Figure] = []
+    single = {rate: [asyncio.run(run(rate, alone=True)) for _ in range(REPEATS)] for rate in BEARABLE}
+    for rate in RATES:
+        runs = [asyncio.run(run(rate)) for _ in range(REPEATS)]
+        figures += _figures(f"{rate:,} events/s", runs, targets=True)
+        if rate in single:
+            figures += _figures(f"{rate:,} events/s, (b)", single[rate], targets=False)
+    timeouts = [float(r.timeouts) for r in runs]
+    return [*figures, median("5,000 events/s: pool acquire timeouts", timeouts, "", at_most=0, target="0")]
+
+
+def _figures(what: str, runs: Sequence[Sample], *, targets: bool) -> list[Figure]:
+    def one(name: str, amounts: list[float], at_most: float | None) -> Figure:
+        return median(f"{what}: {name}", amounts, "ms", at_most=at_most if targets else None)
+
+    lost = [float(r.missing) for r in runs]
+    return [
+        one("mean", [r.mean for r in runs], 10),
+        one("p50", [r.at(0.5) for r in runs], 10),
+        one("p95", [r.at(0.95) for r in runs], None),
+        one("p99", [r.at(0.99) for r in runs], 50),
+        *([median(f"{what}: announcements that did not come in time", lost, "")] if any(lost) else []),
+    ]
+
+
+async def run(rate: int, *, alone: bool = False) -> Sample:
+    """One run of SECONDS at a rate on a fresh place; `alone`: by the one-at-a-time design."""
+    world = world_of(rate)
+    where = await place(world)
+    bus = await rabbit.connect(where.broker, topology=topology.processor() + recording())
+    port = free_port()
+    child = _baseline(where, world) if alone else start_processor(where, HEALTH_CHECK_PORT=str(port))
+    try:
+        await consumed(bus)
+        clock = Clock(rate)
+        heard = asyncio.create_task(clock.record(bus, world.announced))
+        await clock.publish(bus, list(stream(world)))
+        sample = await heard
+        sample.timeouts = 0 if alone else await asyncio.to_thread(_timeouts, port)
+        return sample
+    finally:
+        end(child)
+        await bus.close()
+
+
+def world_of(rate: int) -> World:
+    """As many sessions side by side as a fifth of a second's events, so that each goes its whole way."""
+    deployments = max(10, rate // 5)
+    rounds = max(1, rate * SECONDS // (deployments * len(LIFECYCLE)))
+    return World(deployments=deployments, rounds=rounds)
+
+
+def _baseline(where: Place, world: World) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "bench.baseline", where.broker, where.database, str(world.events)]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL)
+
+
+async def consumed(bus: rabbit.RabbitBus, queue: str = topics.EVENTS_QUEUE) -> None:
+    """Wait until the program under test consumes."""
+    async with asyncio.timeout(60):
+        while not (await bus.depth(queue)).consumers:  # noqa: ASYNC110  # the broker tells nobody
+            await asyncio.sleep(0.1)
+    await asyncio.sleep(1)
+
+
+def _timeouts(port: int) -> int:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        text = answer.read().decode()
+    found = re.search(r"^\S*pool_acquire_timeouts\S* ([0-9.]+)$", text, re.MULTILINE)
+    if found is None:
+        raise RuntimeError("/metrics does not tell the pool's timeouts")
+    return int(float(found[1]))
+
+
+@dataclass(slots=True)
+class Clock:
+    """Publishes at a rate and notes when; hears announcements and notes how long they took."""
+
+    rate: int
+    sent: dict[tuple[int, str], float] = field(default_factory=dict)
+    began: float = 0.0
+
+    async def publish(self, bus: rabbit.RabbitBus, messages: Sequence[Outgoing]) -> None:
+        """Everything, as much as is due at each tick."""
+        done, confirms = 0, set()
+        self.began = time.perf_counter()
+        while done < len(messages):
+            due = min(len(messages), int((time.perf_counter() - self.began) * self.rate) + 1)
+            batch = messages[done:due]
+            done = due
+            if batch:
+                now = time.perf_counter()
+                for message in batch:
+                    body = msgspec.json.decode(message.body, type=Said)
+                    self.sent[body.session_id, body.status] = now
+                confirms.add(asyncio.create_task(bus.publish(batch)))
+            await asyncio.sleep(TICK)
+        await asyncio.gather(*confirms)
+
+    async def record(self, bus: rabbit.RabbitBus, count: int) -> Sample:
+        """Hear `count` announcements, or as many as come."""
+        sample, seen = Sample(), 0
+        async with bus.consume(RECORDER, 1000) as consumer:
+            while seen < count:
+                batch = await consumer.get_batch(1000, wait=timedelta(seconds=AT_MOST_BEHIND))
+                if not batch:
+                    break
+                now = time.perf_counter()
+                for delivery in batch:
+                    self._note(sample, msgspec.json.decode(delivery.body, type=Said), now)
+                seen += len(batch)
+                await consumer.ack(batch[-1])
+        sample.latencies.sort()
+        sample.missing = count - seen
+        return sample
+
+    def _note(self, sample: Sample, said: Said, now: float) -> None:
+        at = self.sent.pop((said.session_id, said.status), None)
+        if at is not None and at - self.began > WARM_UP:
+            sample.latencies.append((now - at) * 1000)

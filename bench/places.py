@@ -1,0 +1,131 @@
+"""Where a run happens: a vhost and a database of their own, the processor on them, and what each program costs."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import psutil
+from harness import rabbitmq, shared, templates
+
+from bench.world import World, prepare
+from manman.events import topics, topology
+from manman.events.bus import Binding, Kind, Outgoing, Queue, Topology
+from manman.events.rabbit import bus as rabbit
+
+PUBLISH_BATCH = 2000
+RECORDER = "bench-recorder"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A vhost and a database of their own."""
+
+    broker: str
+    database: str
+
+
+async def place(world: World) -> Place:
+    """A fresh vhost and a fresh, migrated database with the world's rows."""
+    server = shared.service("rabbitmq")
+    name = f"bench-{uuid.uuid4().hex[:8]}"
+    rabbitmq.ask(server["admin_url"], "PUT", f"/api/vhosts/{name}", None)
+    rabbitmq.ask(
+        server["admin_url"], "PUT", f"/api/permissions/{name}/guest", {"configure": ".*", "write": ".*", "read": ".*"}
+    )
+    database = await asyncio.to_thread(clone, name.replace("-", "_"))
+    await prepare(database, world)
+    return Place(f"{server['url'].rsplit('/', 1)[0]}/{name}", database)
+
+
+def clone(name: str) -> str:
+    """A fresh, migrated database."""
+    server = str(shared.service("postgres15")["url"])
+    templates.clone(server, name, templates.template(15))
+    return server.rsplit("/", 1)[0] + "/" + name
+
+
+async def load(url: str, messages: Iterable[Outgoing]) -> int:
+    """Declare the processor's queues and publish everything, confirmed."""
+    bus = await rabbit.connect(url, topology=topology.processor())
+    total, batch = 0, []
+    for message in messages:
+        batch.append(message)
+        if len(batch) == PUBLISH_BATCH:
+            await bus.publish(batch)
+            total, batch = total + len(batch), []
+    if batch:
+        await bus.publish(batch)
+    await bus.close()
+    return total + len(batch)
+
+
+def recording() -> Topology:
+    """A queue that hears everything on `external`."""
+    return Topology(
+        exchanges=(topics.EXTERNAL,),
+        queues=(Queue(name=RECORDER, kind=Kind.CLASSIC),),
+        bindings=(Binding(queue=RECORDER, exchange=topics.EXTERNAL, pattern="#"),),
+    )
+
+
+def start_processor(where: Place, *command: str, **settings: str) -> subprocess.Popen[bytes]:
+    """`manman processor` on that place, or another program that runs it."""
+    env = {
+        **os.environ,
+        "RABBITMQ_URL": where.broker,
+        "DATABASE_URL": where.database,
+        "HEALTH_CHECK_PORT": "0",
+        "LOG_LEVEL": "warning",
+    }
+    return subprocess.Popen([sys.executable, "-m", *(command or ("manman", "processor"))], env=env | settings)
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """CPU seconds so far: of the program, of its database's backends, of the broker."""
+
+    client: float
+    database: float
+    broker: float
+
+    def since(self, before: "Cost") -> "Cost":
+        """What was spent in between."""
+        return Cost(self.client - before.client, self.database - before.database, max(0.0, self.broker - before.broker))
+
+
+def cost(child: subprocess.Popen[bytes], where: Place) -> Cost:
+    """What the three cost so far."""
+    name = where.database.rsplit("/", 1)[1]
+    backends = [
+        one for one in psutil.process_iter(["cmdline"]) if one.info["cmdline"] and f" {name} " in one.info["cmdline"][0]
+    ]
+    return Cost(_seconds(psutil.Process(child.pid)), sum(map(_seconds, backends)), _seconds(_broker(where)))
+
+
+def _broker(where: Place) -> psutil.Process:
+    port = urlsplit(where.broker).port
+    found = [
+        c.pid
+        for c in psutil.net_connections("tcp")
+        if c.status == psutil.CONN_LISTEN and c.laddr.port == port and c.pid is not None
+    ]
+    return psutil.Process(found[0])
+
+
+def _seconds(process: psutil.Process) -> float:
+    try:
+        times = process.cpu_times()
+    except psutil.NoSuchProcess:
+        return 0.0
+    return float(times.user + times.system)
+
+
+def end(child: subprocess.Popen[bytes]) -> None:
+    """SIGTERM, and wait."""
+    child.terminate()
+    child.wait(60)

@@ -1,0 +1,162 @@
+"""Keeps what was measured, and writes it as RESULTS.md and results.svg."""
+
+import json
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from bench import PARTS, REPEATS, Figure, chart
+
+HERE = Path(__file__).parent
+KEPT = HERE / "results.json"
+QUIET = 1.5  # load average at the begin, above which a run says that others worked beside it
+
+TITLES = {
+    "processor": "Events a second",
+    "latency": "From a host's publish to the announcement on `external`",
+    "growth": "Growth",
+    "detection": "Finding and marking silent hosts",
+    "heartbeats": "Heartbeats",
+    "profile": "Where the time goes",
+    "codec": "Understanding and writing one message",
+    "databases": "What a fresh database costs a test",
+}
+NOTES = {
+    "processor": "The same 100,000 events (1,000 sessions side by side, each pending → starting → running → stopping → stopped, 20 "
+    "times) wait in a quorum queue; 40,000 of them are announced on `external`. (a) runs with everything on: history, inbox, "
+    "outbox, numbered events, confirms; its time is from the first announcement to the last. "
+    "(b) takes 3,000 of them. (c) uses the same client library.",
+    "latency": "Publisher, broker, database, processor and recorder share the machine; the first 2 s of 10 are not counted.",
+    "growth": "10,000 sessions go their whole way, each on a deployment of its own, on 1,000 and on 10,000 of 100,000 hosts.",
+    "detection": "The whole statement, seen from the client, rolled back each time; 15 times.",
+    "heartbeats": "10,000 hosts, 20,000 heartbeats a second for 10 s beside the events.",
+    "profile": "Sampled every 2 ms of the processor's CPU time, under full load; the sampling itself costs a few percent.",
+}
+
+
+def load_average() -> float:
+    """Of the last minute."""
+    return os.getloadavg()[0]
+
+
+def keep(part: str, figures: Sequence[Figure], load: float) -> None:
+    """Keep a part's figures beside those of the others; `load` was there before it began."""
+    kept = read()
+    kept[part] = {
+        "at": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "load": round(load, 1),
+        "repeats": REPEATS,
+        "machine": machine(),
+        "figures": [asdict(figure) for figure in figures],
+    }
+    KEPT.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read() -> dict[str, Any]:
+    """What is kept, by part."""
+    kept: dict[str, Any] = json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.exists() else {}
+    return kept
+
+
+def machine() -> str:
+    """What it ran on, in one line."""
+    names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    model = names[0].partition(":")[2].strip() if names else platform.machine()
+    memory = psutil.virtual_memory().total / 2**30
+    system = f"{platform.system()} {platform.release()}, Python {platform.python_version()}"
+    return f"{psutil.cpu_count()} cores ({model}), {memory:.0f} GiB, {system}"
+
+
+def write() -> None:
+    """RESULTS.md and results.svg from what is kept."""
+    kept = read()
+    (HERE / "results.svg").write_text(chart.draw(kept), encoding="utf-8")
+    (HERE / "RESULTS.md").write_text(text(kept), encoding="utf-8")
+
+
+def text(kept: Mapping[str, Any]) -> str:
+    """The page."""
+    lines = [
+        "# Results",
+        "",
+        "Measured, not promised: `make bench` repeats all of it and writes this page, `.venv/bin/python -m bench NAME…` some "
+        f"({', '.join(f'`{part}`' for part in PARTS)}).",
+        "Ratios between what ran side by side are the result; absolute figures are those of one small machine, on which the load, "
+        "PostgreSQL, RabbitMQ and the processor share the cores.",
+        "",
+        "![Events a second and latency](results.svg)",
+        "",
+        *_verdict(kept),
+    ]
+    for part in PARTS:
+        if part in kept:
+            lines += ["", *_section(part, kept[part])]
+    return "\n".join(lines) + "\n"
+
+
+def _verdict(kept: Mapping[str, Any]) -> list[str]:
+    said = [f for part in PARTS for f in kept.get(part, {}).get("figures", ()) if f["met"] is not None]
+    met, missed = [f for f in said if f["met"]], [f for f in said if not f["met"]]
+    lines = [f"**Targets: {len(met)} met, {len(missed)} not met.**"]
+    if missed:
+        lines += ["Not met:", ""]
+        lines += [f"- {f['what']}: {shown(f['amount'])} {f['unit']} ({f['target']})".replace(" )", ")") for f in missed]
+    if bottleneck := _bottleneck(kept):
+        lines += ["", bottleneck]
+    return lines
+
+
+def _bottleneck(kept: Mapping[str, Any]) -> str:
+    shares = {f["what"]: f["amount"] for f in kept.get("profile", {}).get("figures", ())}
+    if not shares:
+        return ""
+    whole = {k.removeprefix("of all three: "): v for k, v in shares.items() if k.startswith("of all three")}
+    inside = {k.removeprefix("processor: "): v for k, v in shares.items() if k.startswith("processor: ")}
+    most, part = max(whole, key=lambda k: whole[k]), max(inside, key=lambda k: inside[k])
+    return (
+        f"The bottleneck is the CPU of two cores: of all that the three programs use, {whole[most]:.0f} % is that of {most}; "
+        f"within the processor most goes to {part} ({inside[part]:.0f} %)."
+    )
+
+
+def _section(part: str, kept: Mapping[str, Any]) -> list[str]:
+    busy = kept["load"] > QUIET
+    times = "" if part in ("detection", "profile", "codec", "databases") else f"medians of {kept['repeats']}, "
+    lines = [f"## {TITLES[part]}", ""]
+    if part in NOTES:
+        lines += [NOTES[part], ""]
+    lines += [
+        f"`python -m bench {part}`, {kept['at']}, {times}load average before it: {kept['load']}. {kept['machine']}."
+    ]
+    if busy:
+        lines += [
+            "",
+            "**Others worked on the machine at the same time: only the ratios and the CPU per event mean anything.**",
+        ]
+    lines += ["", "| what | median | spread | target | met |", "|---|---:|---:|---|---|"]
+    return lines + [_row(figure) for figure in kept["figures"]]
+
+
+def _row(figure: Mapping[str, Any]) -> str:
+    low, high = figure["low"], figure["high"]
+    spread = "" if low is None else f"{shown(low)} to {shown(high)}"
+    met = {None: "", True: "yes", False: "**no**"}[figure["met"]]
+    amount = f"{shown(figure['amount'])} {figure['unit']}".strip()
+    return f"| {figure['what']} | {amount} | {spread} | {figure['target']} | {met} |"
+
+
+def shown(amount: float) -> str:
+    """A number as a person reads it."""
+    return (
+        f"{amount:,.0f}"
+        if amount >= 100 or amount == int(amount)
+        else f"{amount:,.1f}"
+        if amount >= 10
+        else f"{amount:.2f}"
+    )
