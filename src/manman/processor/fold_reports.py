@@ -22,6 +22,10 @@ def report(world: World, message: Message, body: contracts.HostReport) -> Outcom
     heard = world.hosts[body.host_id]
     if body.boot is not None and body.boot < heard.boot:
         return Outcome.LATE
+    if _is_overtaken(world, message):
+        world.ask_report(body.host_id)
+        return Outcome.LATE
+    _forgotten(world, body)
     for held in body.deployments:
         if _deployment(world, message, body.host_id, held):
             world.lease_taken_over[body.host_id] = ranges.merged(body.lease)
@@ -32,6 +36,23 @@ def report(world: World, message: Message, body: contracts.HostReport) -> Outcom
     if body.agent_version is not None:
         world.agent_versions[body.host_id] = body.agent_version
     return Outcome.APPLIED
+
+
+def _is_overtaken(world: World, message: Message) -> bool:
+    """Whether newer messages of its journal came before it: then it is no word on what they told."""
+    attributes = message.attributes
+    if attributes is None or message.host_id is None or attributes.journal_id is None or attributes.sequence is None:
+        return False
+    seen = world.seen.get((message.host_id, attributes.journal_id), ())
+    return bool(seen) and seen[-1][1] > attributes.sequence
+
+
+def _forgotten(world: World, body: contracts.HostReport) -> None:
+    """A deployment that its host does not name is one whose wish it has never heard: a disk that came back from an old copy."""
+    named = {held.deployment_id for held in body.deployments}
+    for row in list(world.deployments.values()):
+        if row.host_id == body.host_id and row.id not in named:
+            world.keep_deployment(deployments.seen(row, 0))
 
 
 def _sessions(world: World, message: Message, body: contracts.HostReport) -> None:

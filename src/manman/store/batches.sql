@@ -37,8 +37,10 @@ SELECT x.id, l.host FROM unnest($1::bigint[]) AS x (id) JOIN session_leases l ON
 SELECT coalesce(pg_sequence_last_value(pg_get_serial_sequence('sessions', 'id')), 0)
 
 -- name: deployments_of_live
-SELECT DISTINCT deployment FROM sessions
+-- And those whose wish their host has heard once: a report that does not name one says that it is forgotten.
+SELECT deployment FROM sessions
  WHERE host = ANY($1::bigint[]) AND status IN ('pending', 'starting', 'running', 'stopping')
+ UNION SELECT id FROM deployments WHERE host = ANY($1::bigint[]) AND seen_version > 0
 
 -- name: count_deployments
 SELECT host, count(*) AS many FROM deployments WHERE host = ANY($1::bigint[]) GROUP BY host
