@@ -30,6 +30,7 @@ from manman.events.bus import (
 
 EXCLUSIVE_HELD = 8.0  # seconds at most that a dead connection holds its exclusive queue
 FROZEN_SEEN_AFTER = 6.7
+SIGNS = ("health.heartbeat.", "status.host.online.")
 
 
 @dataclass(eq=False)
@@ -55,10 +56,12 @@ class Held:
 
 @dataclass(eq=False)
 class Broker:
-    """`published` is what reached `exchange` external, in order: (seconds, message). `beats` are heartbeats that were acked:
-    (body, seconds of their delivery, seconds of their ack). `doubles`: the chance that a message comes again, later;
-    `reorders`: that a host's message comes later than it should; `loses`: that a command is lost.
-    `only_cancel` switches the promise off that a closing consumer's messages return at once and first (for the checker's test)."""
+    """`published` is what reached `external`, in order: (seconds, message). `beats` are heartbeats that were acked: (body, seconds
+    of their delivery, seconds of their ack); `heard` is when the processor last got a sign of life of a host.
+
+    `doubles` is the chance that a message comes again, later; `reorders` that a host's message comes later than it should; `loses`
+    that a command is lost. `only_cancel` switches the promise off that a closing consumer's messages return at once and first.
+    """
 
     time: Scheduler
     down: bool = False
@@ -74,6 +77,7 @@ class Broker:
     bindings: list[tuple[str, str, str]] = field(default_factory=list)
     published: list[tuple[float, Outgoing]] = field(default_factory=list)
     beats: list[tuple[bytes, float, float]] = field(default_factory=list)
+    heard: dict[int, float] = field(default_factory=dict)
     buses: list["Bus"] = field(default_factory=list)
     _numbers: Any = field(default_factory=lambda: itertools.count(1))
 
@@ -337,6 +341,8 @@ class Consumer:
 
     def _delivery(self, entry: Entry) -> Delivery:
         message = entry.message
+        if message.key.startswith(SIGNS):
+            self.bus.broker.heard[int(message.key.rpartition(".")[2])] = self.bus.time.now
         return Delivery(
             tag=entry.number,
             exchange=message.exchange,

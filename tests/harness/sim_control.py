@@ -31,7 +31,7 @@ PREFETCH = 500
 THRESHOLD = timedelta(seconds=10)
 DEADLINE = timedelta(seconds=120)
 # Seconds. Where nothing happens the product looks oftener; the simulation jumps that.
-LOOKS_EVERY, SWEEPS_EVERY, PULSES_EVERY = 5.0, 3.0, 1.6
+LOOKS_EVERY, SWEEPS_EVERY, PULSES_EVERY, RENEWS_EVERY = 5.0, 3.0, 2.2, 1.3
 
 
 @dataclass(slots=True)
@@ -131,7 +131,7 @@ class Replica:
                 for lease in leases:
                     lease.know(None)
                 await backoff.wait(None)
-            await self.time.sleep(leadership.RENEW_EVERY.total_seconds())
+            await self.time.sleep(RENEWS_EVERY)
 
     async def _once(self, step: Callable[[], Awaitable[Any]], backoff: Backoff) -> Any:
         """A step as the service makes it; what is no weather is a bug that the simulation must not hide."""

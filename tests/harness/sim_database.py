@@ -18,6 +18,7 @@ from manman.store.pool import prepare, reach
 
 LOCK_TIMEOUT = 2.0
 IDLE_TIMEOUT = 3.0
+NEAR = 0.02  # statements outside of a transaction that are so near to each other have one time
 BOUNDS = {"jit": "off", "timezone": "UTC", "lock_timeout": "0", "statement_timeout": "0", "deadlock_timeout": "200ms"}
 CLOCK = (
     "CREATE OR REPLACE FUNCTION clock() RETURNS timestamptz LANGUAGE sql STABLE PARALLEL SAFE"
@@ -153,6 +154,7 @@ class Connection:
     raw: Any
     process: Process
     in_transaction: bool = False
+    set_at: float = -1.0
     broken: str | None = None
 
     @property
@@ -209,8 +211,9 @@ class Connection:
 
     async def _run(self, method: str, query: str, args: Any) -> Any:
         await self._point()
-        if not self.in_transaction:
+        if not self.in_transaction and self.database.time.now - self.set_at > NEAR:
             await self.raw.execute(f"SET sim.now = '{self._now()}'")
+            self.set_at = self.database.time.now
         if self.database.wrote is not None:
             self.database.wrote(self, query, args)
         return await self.database.run(self, getattr(self.raw, method)(query, *args))

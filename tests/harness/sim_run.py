@@ -14,16 +14,19 @@ from typing import Any
 import uvloop
 
 from harness import sim_gather
-from harness.checker import History, Settled, check
+from harness.checker import History, Sample, Settled, check
 from harness.sim_agent import Machine, SimAgent
 from harness.sim_bus import FROZEN_SEEN_AFTER, Broker, Bus
-from harness.sim_control import Operator, Replica, furnish
+from harness.sim_control import THRESHOLD, Operator, Replica, furnish
 from harness.sim_database import IDLE_TIMEOUT, Database, Pool
 from harness.sim_time import ACTOR, Event, Process, Scheduler
+from manman.domain import hosts
 from manman.domain.ids import HostId
 from manman.processor import batch
 from manman.processor import fold as folds
+from manman.store import batches
 
+SAMPLES_EVERY = 7.0
 KINDS = {
     "kill_replica": 6,
     "freeze_replica": 4,
@@ -162,6 +165,7 @@ class House:
         self.operator = Operator(process, pool, deployments, self.plan.minutes * 60, self.plan.asks_every)
         process.spawn("operator", self.operator.work())
         await self._copy_disks()
+        self.later(SAMPLES_EVERY, self._sample)
         for fault in self.plan.faults:
             self.time.call_at(fault.at, lambda fault=fault: self.strike(fault))
 
@@ -342,6 +346,18 @@ class House:
         for machine in self.machines:
             machine.copy = copy.deepcopy(machine.disk)
         self.later(60, self._copy_disks)
+
+    async def _sample(self) -> None:
+        """Which sessions are shown as plainly running, though nothing was received of their host for too long."""
+        self.later(SAMPLES_EVERY, self._sample)
+        shown = await self.database.monitor.fetch(
+            "SELECT s.id, b.* FROM sessions s JOIN host_heartbeats b ON b.host = s.host WHERE s.status = 'running' ORDER BY s.id"
+        )
+        for row in shown:
+            plain = hosts.unreachable_since(batches.heard_of(row), self.time.at, THRESHOLD) is None
+            silent = timedelta(seconds=self.time.now - self.broker.heard.get(row["host"], 0.0))
+            if plain and silent > THRESHOLD + timedelta(seconds=1):
+                self.samples.append(Sample(at=self.time.at, session=row["id"], host=row["host"], silent=silent))
 
     async def _slow_database(self, fault: Fault) -> None:
         self.database.slow = 60.0

@@ -43,12 +43,14 @@ class Mutation:
     on: Callable[[], AbstractContextManager[None]] = kept
     count: int = 20
     asks_every: float = 4.0
+    replicas: int = 2
+    minutes: float = 4
 
 
-def plan(mutation: Mutation, seed: int, *, minutes: float = 4) -> Plan:
+def plan(mutation: Mutation, seed: int) -> Plan:
     """A short run with many faults of the kinds that matter."""
-    drawn = plan_of(seed, minutes=minutes, kinds=dict.fromkeys(mutation.kinds, 1), count=mutation.count)
-    return replace(drawn, hosts=2, deployments=2, replicas=2, asks_every=mutation.asks_every)
+    drawn = plan_of(seed, minutes=mutation.minutes, kinds=dict.fromkeys(mutation.kinds, 1), count=mutation.count)
+    return replace(drawn, hosts=2, deployments=2, replicas=mutation.replicas, asks_every=mutation.asks_every)
 
 
 @contextmanager
@@ -196,7 +198,12 @@ ALL: dict[str, Mutation] = {
     "the row lock": Mutation(without_row_locks, ("slow_database", "cut_replica"), count=40, asks_every=1.0),
     "the confirms": Mutation(kept, ("broker_down", "cut_agent", "lose_confirm"), change=unconfirmed),
     "the counter's lock": Mutation(
-        without_counters_lock, ("slow_database",), on=everybody_leads, count=40, asks_every=1.0
+        without_counters_lock,
+        ("slow_database",),
+        on=everybody_leads,
+        count=30,
+        asks_every=0.2,
+        minutes=1,
     ),
     "closing the channel": Mutation(
         kept, ("slow_database", "cut_replica", "kill_replica"), change=cancels, count=60, asks_every=1.0

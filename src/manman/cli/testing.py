@@ -42,7 +42,7 @@ ALL = (
     Group(folders=("unit", "house"), services=False),
     Group(folders=("contract", "integration"), workers=2),
     Group(folders=("acceptance",)),
-    Group(folders=("sim",)),
+    Group(folders=("sim",), workers=2),
     Group(folders=("faults",)),
 )
 CHOICES: dict[str, Group] = {
