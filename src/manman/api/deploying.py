@@ -14,10 +14,11 @@ from manman.api.refusals import InvalidRequest, not_found
 from manman.api.usecases import use_case
 from manman.domain import launches
 from manman.domain.ids import DeploymentId, HostId
+from manman.domain.ports import Held
 from manman.errors import RefusedError
 from manman.events.outbox import command
 from manman.store import deployment_changes, game_changes, power
-from manman.store.deployment_changes import Held, Kept
+from manman.store.deployment_changes import Kept
 from manman.store.pool import Connection
 from manman.v1 import common_pb2, games_pb2
 from manman.v1 import deployments_pb2 as pb

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from manman.api.refusals import Fault, InvalidRequest
+from manman.domain import ports as ports_rules
+from manman.domain.outcomes import Refused
+from manman.domain.ports import EVERYWHERE, Held, Holder, address_of
 from manman.errors import RefusedError
 from manman.store import deployment_changes
-from manman.store.deployment_changes import EVERYWHERE, Held
 from manman.store.pool import Connection
 from manman.v1 import deployments_pb2 as pb
 from manman.v1.types import ConfigPort
-
-
-def address_of(text: str) -> str:
-    """A local address as the table keeps it; raises `ValueError`."""
-    if text in ("", "0.0.0.0"):
-        return EVERYWHERE
-    if text == "::":
-        return "::/0"
-    return str(ipaddress.ip_address(text))
 
 
 def wished(ports: Sequence[ConfigPort], wishes: Iterable[pb.PortWish]) -> dict[str, pb.PortWish]:
@@ -73,28 +65,25 @@ async def chosen(
 
 async def must_be_free(conn: Connection, host: Any, wanted: Held, held: Sequence[Held]) -> None:
     """Raises `port_taken`, naming who holds it: another deployment, or another port of the same one."""
-    twin = next((p for p in held if (p.protocol, p.port) == (wanted.protocol, wanted.port)), None)
-    if twin is not None:
-        raise RefusedError(
-            "port_taken", f"port {wanted.port}/{wanted.protocol} is asked for twice, by {twin.name} and {wanted.name}"
-        )
+    twice = ports_rules.asked_twice(wanted, held)
+    if twice is not None:
+        raise refused(twice)
     holder = await deployment_changes.holder(conn, host["id"], wanted)
     if holder is not None:
         raise taken(host["name"], wanted, holder)
 
 
-def taken(host: str, wanted: Held, holder: Any) -> RefusedError:
-    """`port_taken`: port 25565/udp on host box-1 is held by deployment …"""
-    where = f" on {holder['address']}" if holder["mask"] else " on all addresses"
-    return RefusedError(
-        "port_taken",
-        f"port {wanted.port}/{wanted.protocol} on host {host} is held by deployment {holder['deployment_name']}"
-        f" ({holder['name']}{where})",
-        hint="choose another port, or delete that deployment",
-        deployment_id=holder["deployment"],
-        port=wanted.port,
-        protocol=wanted.protocol,
-    )
+def taken(host: str, wanted: Held, row: Any) -> RefusedError:
+    """`port_taken` for the row of who holds it."""
+    address = row["address"] if row["mask"] else EVERYWHERE
+    held = Held(name=row["name"], protocol=wanted.protocol, port=wanted.port, address=address)
+    holder = Holder(deployment_id=row["deployment"], deployment=row["deployment_name"], held=held)
+    return refused(ports_rules.taken(host, wanted, holder))
+
+
+def refused(why: Refused) -> RefusedError:
+    """A decision that must roll the transaction back."""
+    return RefusedError(why.code, why.detail, hint=why.hint, **why.facts)
 
 
 async def _anywhere(

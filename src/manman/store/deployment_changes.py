@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from manman.domain.ports import Held
 from manman.store.pool import Connection
 from manman.store.sql import load
 
 sql = load(__name__)
-EVERYWHERE = "0.0.0.0/0"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,16 +24,6 @@ class Kept:
     config_revision: int
     restart: Mapping[str, Any] | None
     start_on_boot: bool | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
-    """A port that is held or wanted: `address` is an inet, "0.0.0.0/0" for all."""
-
-    name: str
-    protocol: str
-    port: int
-    address: str = EVERYWHERE
 
 
 async def lock_host(conn: Connection, host: int) -> Any | None:
