@@ -52,7 +52,7 @@ async def run() -> tuple[float, float, float, float, float]:
             deepest = max(deepest, await _waiting(bus))
             await asyncio.sleep(0.1)
         spent = time.perf_counter() - begin
-        said = json.loads((await told)[0])
+        said = json.loads(next(line for line in (await told)[0].splitlines() if line.startswith(b"{")))
         await events
         sample = await heard
         return said["count"] / spent, said["count"] / said["seconds"], deepest, sample.at(0.5), sample.at(0.99)

@@ -42,10 +42,7 @@ async def move(conn: Connection, limit: int) -> int:
     """
     last = await conn.fetchval(sql["lock_counter"])
     row = await conn.fetchrow(sql["move"], last, limit)
-    if row["moved"]:
-        await conn.execute(sql["count_up"], row["last"])
-        await conn.execute(sql["wake"], str(row["last"]))
-    return int(row["moved"])
+    return 0 if row is None else int(row["moved"])
 
 
 async def unpublished(conn: Connection, limit: int) -> list[Event]:

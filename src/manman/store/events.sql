@@ -17,14 +17,11 @@ WITH gone AS (
     FROM numbered n, installation i
     ORDER BY n.position
     RETURNING position
+), counted AS (
+    UPDATE counters SET value = $1::bigint + (SELECT count(*) FROM moved) WHERE name = 'events' AND EXISTS (SELECT FROM moved)
+    RETURNING value
 )
-SELECT count(*) AS moved, coalesce(max(position), $1::bigint) AS last FROM moved;
-
--- name: count_up
-UPDATE counters SET value = $1 WHERE name = 'events';
-
--- name: wake
-SELECT pg_notify('manman_events', $1::text);
+SELECT (SELECT count(*) FROM moved) AS moved, pg_notify('manman_events', value::text) FROM counted;
 
 -- name: unpublished
 -- Above the last published position; rows without an exchange are only passed over.

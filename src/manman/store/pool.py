@@ -203,12 +203,20 @@ async def connect(settings: DatabaseSettings, *, patience: timedelta = AT_START)
         delay = min(delay * 2, 2.0)
 
 
+async def _as_it_is(_: object) -> None:
+    """What a connection gives back: the driver rolls back what is open; nobody here sets anything that outlives a transaction."""
+
+
 async def _try(settings: DatabaseSettings) -> Pool:
     inner = None
     try:
         with reach():
             inner = asyncpg.create_pool(
-                min_size=settings.db_pool_min, max_size=settings.db_pool_max, init=prepare, **arguments(settings)
+                min_size=settings.db_pool_min,
+                max_size=settings.db_pool_max,
+                init=prepare,
+                reset=_as_it_is,  # else a statement more for each transaction
+                **arguments(settings),
             )
             await inner
             pool, inner = Pool(inner), None
