@@ -31,8 +31,8 @@ BEARABLE = (200,)  # what (b) can follow here
 class Said(msgspec.Struct):
     """What an announcement is known by."""
 
-    session_id: int
     status: str
+    session_id: int = 0
 
 
 @dataclass(slots=True)
@@ -163,15 +163,15 @@ class Clock:
                 if not batch:
                     break
                 now = time.perf_counter()
-                for delivery in batch:
-                    self._note(sample, msgspec.json.decode(delivery.body, type=Said), now)
-                seen += len(batch)
+                seen += sum(self._note(sample, msgspec.json.decode(d.body, type=Said), now) for d in batch)
                 await consumer.ack(batch[-1])
         sample.latencies.sort()
         sample.missing = count - seen
         return sample
 
-    def _note(self, sample: Sample, said: Said, now: float) -> None:
+    def _note(self, sample: Sample, said: Said, now: float) -> bool:
+        """Whether it announces what was published here, and not a host or a session's host."""
         at = self.sent.pop((said.session_id, said.status), None)
         if at is not None and at - self.began > WARM_UP:
             sample.latencies.append((now - at) * 1000)
+        return at is not None

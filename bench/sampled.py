@@ -34,7 +34,7 @@ def _module(frame: FrameType) -> str:
 
 def main(target: str) -> None:
     """The service with the timer running."""
-    from manman.cli.main import main as command
+    from manman.__main__ import main as command
 
     signal.signal(signal.SIGPROF, note)
     signal.setitimer(signal.ITIMER_PROF, EVERY, EVERY)
