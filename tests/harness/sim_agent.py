@@ -344,15 +344,7 @@ class SimAgent:
         match verdict:
             case wishes.RefuseStart():
                 self.keep(held)
-                body = contracts.CommandRefused(
-                    command_id=command.command_id,
-                    reason=verdict.reason,
-                    host_id=self.machine.host_id,
-                    session_id=command.session_id,
-                    deployment_id=command.deployment_id,
-                    desired_version=held.desired_version,
-                )
-                self.say("command", "refused", body)
+                self._refuse(command, verdict.reason, held.desired_version)
             case wishes.TakeStart():
                 session_id, version = SessionId(command.session_id or 0), held.desired_version
                 self.keep(
@@ -373,6 +365,17 @@ class SimAgent:
                 )
             case _:
                 assert_never(verdict)
+
+    def _refuse(self, command: contracts.Command, reason: str, version: int) -> None:
+        body = contracts.CommandRefused(
+            command_id=command.command_id,
+            reason=reason,
+            host_id=self.machine.host_id,
+            session_id=command.session_id,
+            deployment_id=command.deployment_id,
+            desired_version=version,
+        )
+        self.say("command", "refused", body)
 
     def _wish(self, command: contracts.Command) -> None:
         held = self.held(command.deployment_id or 0)
