@@ -15,7 +15,7 @@ from harness.sim_agent import Entry, SimAgent
 from harness.sim_database import Connection, Pool
 from harness.sim_run import House, Plan, plan_of
 
-from manman.domain import deployments, wishes
+from manman.domain import deployments
 from manman.processor import batch, world
 from manman.processor.sweeps import deadlines
 from manman.processor.sweeps import wishes as wish_sweep
@@ -125,15 +125,6 @@ def without_ear() -> AbstractContextManager[None]:
     return patch.dict(hosts.sql, {"mark_offline": deaf})
 
 
-def without_runs() -> AbstractContextManager[None]:
-    judge = wishes.judge_start
-
-    def judged(held: Any, said: Any, run: int) -> Any:
-        return judge(replace(held, last_run=0), said, run)
-
-    return patch.object(wishes, "judge_start", judged)
-
-
 def without_repeated_wish() -> AbstractContextManager[None]:
     async def step(conn: Any, rules: Any) -> dict[str, int]:
         return {}
@@ -210,7 +201,6 @@ ALL: dict[str, Mutation] = {
     ),
     "the pulse": Mutation(without_ear, ("broker_down", "database_down")),
     "the re-send order": Mutation(kept, ("broker_down", "cut_agent", "lose_confirm"), change=shuffled),
-    "the run numbers": Mutation(without_runs, ("broker_down", "cut_agent"), asks_every=1.0),
     "the repeated wish": Mutation(without_repeated_wish, ("lose_commands",)),
     "the last-said seen_version": Mutation(with_the_highest_seen, ("restore",)),
     "the wish taken back": Mutation(without_taking_back, ("api_away",)),
