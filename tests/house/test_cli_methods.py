@@ -3,6 +3,7 @@
 import re
 
 from house.tree import SOURCE
+
 from manman.v1.calls import Calls
 
 # A method that no command calls, and why.

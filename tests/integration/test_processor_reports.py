@@ -72,7 +72,9 @@ async def test_the_report_of_the_next_life_closes_what_an_older_journal_lost(hom
     assert await home.value("SELECT count(*) FROM host_journals WHERE hole_since IS NOT NULL") == 1
     await report(again)
     assert await home.value("SELECT count(*) FROM host_journals WHERE hole_since IS NOT NULL") == 0
-    assert await home.value("SELECT seen @> int8range(1, 10, '[]') FROM host_journals WHERE journal = $1", agent.journal)
+    assert await home.value(
+        "SELECT seen @> int8range(1, 10, '[]') FROM host_journals WHERE journal = $1", agent.journal
+    )
 
 
 async def test_a_host_cannot_claim_ids_of_another_host_or_of_the_future(home: House) -> None:
