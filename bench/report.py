@@ -35,7 +35,8 @@ NOTES = {
     "latency": "Publisher, broker, database, processor and recorder share the machine; the first 2 s of 10 are not counted.",
     "growth": "10,000 sessions go their whole way, each on a deployment of its own, on 1,000 and on 10,000 of 100,000 hosts.",
     "detection": "The whole statement, seen from the client, rolled back each time; 15 times.",
-    "heartbeats": "10,000 hosts, 20,000 heartbeats a second for 10 s beside the events.",
+    "heartbeats": "10,000 hosts, 20,000 heartbeats a second for 10 s beside the events. Where the publisher's own rate is lower than "
+    "that, the machine could not offer more, and the figure says nothing of what the processor could take.",
     "profile": "Sampled every 2 ms of the processor's CPU time, under full load; the sampling itself costs a few percent.",
 }
 
@@ -107,6 +108,8 @@ def _verdict(kept: Mapping[str, Any]) -> list[str]:
     if missed:
         lines += ["Not met:", ""]
         lines += [f"- {f['what']}: {shown(f['amount'])} {f['unit']} ({f['target']})".replace(" )", ")") for f in missed]
+    if unmeasured := [TITLES[part] for part in PARTS if part not in kept]:
+        lines += ["", f"Not measured yet: {', '.join(unmeasured)}."]
     if bottleneck := _bottleneck(kept):
         lines += ["", bottleneck]
     return lines
@@ -120,7 +123,7 @@ def _bottleneck(kept: Mapping[str, Any]) -> str:
     inside = {k.removeprefix("processor: "): v for k, v in shares.items() if k.startswith("processor: ")}
     most, part = max(whole, key=lambda k: whole[k]), max(inside, key=lambda k: inside[k])
     return (
-        f"The bottleneck is the CPU of two cores: of all that the three programs use, {whole[most]:.0f} % is that of {most}; "
+        f"Where the CPU goes under full load: of all that the three programs use, {whole[most]:.0f} % is that of {most}; "
         f"within the processor most goes to {part} ({inside[part]:.0f} %)."
     )
 
