@@ -1,15 +1,17 @@
 """Fixtures for all tests; `harness/__init__.py` says what they give."""
 
 import contextlib
+import inspect
 import itertools
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 from harness import shared
+from harness.bounds import bounded, soft_seconds
 from harness.postgres import Postgres, execute
 from harness.rabbitmq import RabbitMQ, ask
 from harness.templates import clone, template
@@ -29,6 +31,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Tests marked `both_postgres` run twice."""
     if "postgres_major" in metafunc.fixturenames and metafunc.definition.get_closest_marker("both_postgres"):
         metafunc.parametrize("postgres_major", [15, 18], indirect=True)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+    """An async test ends by itself before the process that runs it is ended."""
+    if inspect.iscoroutinefunction(pyfuncitem.obj):
+        pyfuncitem.obj = bounded(pyfuncitem.obj, soft_seconds(pyfuncitem))
+    return (yield)
 
 
 @pytest.fixture(scope="session")

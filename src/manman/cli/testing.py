@@ -5,6 +5,7 @@ simulation and faults run last, each alone. A group that fails does not keep the
 """
 
 import importlib
+import json
 import os
 import signal
 import subprocess
@@ -23,6 +24,8 @@ from manman.cli.testing_packages import PackagesMissing, provide
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 TESTS = CHECKOUT / "tests"
+GROUP_SECONDS = 2400  # no group takes a quarter of this
+REPEATED_AT_MOST = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,15 +126,46 @@ def run_group(group: Group, arguments: Sequence[str]) -> Count:
         provide(CHECKOUT / ".tools" / "apt-test.log")
     print(f"== {' '.join(folders)}", flush=True)
     with tempfile.TemporaryDirectory(prefix="mmr") as place:
-        report = Path(place) / "report.xml"
-        command = [sys.executable, "-m", "pytest", *folders, f"--junitxml={report}", *group.more, *arguments]
-        if group.workers:
-            command += ["-n", str(group.workers)]
-        code = subprocess.run(command, cwd=CHECKOUT, env=environment(), check=False).returncode
-        count = count_of(report)
+        command = [sys.executable, "-m", "pytest", *folders, "-o", f"cache_dir={place}/cache", *group.more, *arguments]
+        count = run_pytest([*command, *(["-n", str(group.workers)] if group.workers else [])], Path(place))
+        if not group.services or not 0 < count.failed <= REPEATED_AT_MOST:
+            return count
+        return count.plus(repeat(command, Path(place)))
+
+
+def run_pytest(command: Sequence[str], place: Path) -> Count:
+    """One pytest to its end; one that breaks, or that hangs in spite of its own bounds, counts as a failure."""
+    report = place / "report.xml"
+    report.unlink(missing_ok=True)
+    child = subprocess.Popen([*command, f"--junitxml={report}"], cwd=CHECKOUT, env=environment())
+    try:
+        code = child.wait(GROUP_SECONDS)
+    except subprocess.TimeoutExpired:
+        print(f"no end after {GROUP_SECONDS} s: the group is ended", flush=True)
+        code = 1
+    finally:
+        if child.poll() is None:
+            child.kill()  # what it started dies with it
+            child.wait()
+    count = count_of(report)
     if code not in (0, 5) and not count.failed:
         return count.plus(Count(failed=1))
     return count
+
+
+def repeat(command: Sequence[str], place: Path) -> Count:
+    """The few that failed, once more and alone; how the count changes. Whoever passes now is named: it wants mending."""
+    told = place / "cache/v/cache/lastfailed"
+    failed: list[str] = sorted(json.loads(told.read_text())) if told.exists() else []
+    if not failed:
+        return Count()
+    print(f"== once more, alone: {' '.join(failed)}", flush=True)
+    again = run_pytest([*command, "--last-failed", "--last-failed-no-failures=none"], place)
+    if again.failed or again.passed != len(failed):
+        return Count()
+    for name in failed:
+        print(f"PASSED ONLY WHEN ALONE: {name}", flush=True)
+    return Count(passed=again.passed, failed=-again.passed)
 
 
 def environment() -> dict[str, str]:
