@@ -140,3 +140,35 @@ async def test_dead_letters_are_listed_replayed_and_dropped(api: Running) -> Non
     await client.drop_dead_letter(2)
     assert (await client.list_dead_letters()).total == 1
     assert (await client.get_installation()).open_dead_letters == 1
+
+
+async def some_events(api: Running, count: int, *, first_epoch_until: int = 0) -> None:
+    await api.fetch("UPDATE counters SET value = $1 WHERE name = 'events'", count)
+    await api.fetch(
+        "INSERT INTO events (epoch, position, id, type, at, key, body)"
+        " SELECT CASE WHEN n <= $2 THEN 1 ELSE i.epoch END, n, gen_random_uuid(), 't', clock(), 'k', json_build_object('n', n)"
+        " FROM generate_series(1, $1) n, installation i",
+        count,
+        first_epoch_until,
+    )
+
+
+@pytest.mark.parametrize("after", [None, "2-15"])
+async def test_pages_of_events_go_through_a_restore_newest_first_and_onward_from_a_cursor(
+    api: Running, after: str | None
+) -> None:
+    await api.fetch("UPDATE installation SET epoch = 2")
+    await some_events(api, 30, first_epoch_until=10)
+    client = await api.client()
+    seen = [e.cursor async for e in client.each(client.list_events, page_size=7, after=after)]
+    newest = [f"{2 if n > 10 else 1}-{n}" for n in range(30, 0, -1)]
+    assert seen == (newest if after is None else [f"2-{n}" for n in range(16, 31)])
+
+
+async def test_a_page_of_events_belongs_to_its_cursor(api: Running) -> None:
+    await some_events(api, 3)
+    client = await api.client()
+    token = (await client.list_events(page_size=1, after="1-0")).next_page_token
+    with pytest.raises(ApiError) as wrong:
+        await client.list_events(page_token=token)
+    assert wrong.value.refused_code == "page_token_invalid"

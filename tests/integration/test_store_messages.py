@@ -11,7 +11,7 @@ import pytest
 from integration.store_rows import a_host, a_pool, a_row
 
 from manman.domain.ids import HostId
-from manman.store import attempts, dead_letter_changes, dead_letters, event_reads, events, leadership, outbox
+from manman.store import attempts, dead_letter_changes, dead_letters, events, leadership, outbox
 from manman.store.pool import Pool
 
 pytestmark = pytest.mark.both_postgres
@@ -36,7 +36,7 @@ async def test_rows_become_events_in_order_numbered_without_a_gap(pool: Pool) ->
         found = await events.unpublished(conn, 100)
         assert [(e.cursor, e.row.said["number"]) for e in found] == [(f"1-{n}", n) for n in range(1, 8)]
         assert found[0].row == a_row(1)
-        assert await event_reads.bounds(conn) == event_reads.Bounds(epoch=1, last=7, first=1)
+        assert await events.bounds(conn) == events.Bounds(epoch=1, last=7, first=1)
 
 
 async def test_two_movers_at_once_give_each_position_once(pool: Pool) -> None:

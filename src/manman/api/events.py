@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from typing import Any
 
-from manman.api import filters, json, pages
+from manman.api import filters, json
 from manman.api.callers import Caller
 from manman.api.matching import matches
 from manman.api.office import Office
+from manman.api.pages import List
 from manman.api.refusals import invalid
 from manman.api.tail import TooSlow, past
 from manman.api.usecases import stream_case, use_case
-from manman.store import event_reads
-from manman.store.event_reads import Bounds
+from manman.store import events
+from manman.store.events import Bounds
 from manman.store.lists import Term
 from manman.store.pool import Connection
 from manman.v1 import events_pb2 as pb
 
 _CURSOR = re.compile(r"(\d{1,18})-(\d{1,18})", re.ASCII)
 NOUN = pb.Event.DESCRIPTOR
+NEWEST = List(noun=NOUN, id="position", order="epoch", descending=True, query=events.sql["listed"])
+ONWARD = replace(NEWEST, descending=False)
 
 
 def cursor_of(text: str) -> tuple[int, int]:
@@ -32,7 +36,7 @@ def cursor_of(text: str) -> tuple[int, int]:
 
 
 def event_of(row: Any) -> pb.Event:
-    """A row of `event_reads` as its message."""
+    """A row of `store.events` as its message."""
     made = json.fill(pb.Event(), {**row, "id": str(row["id"]), "body": None})
     made.cursor = f"{row['epoch']}-{row['position']}"
     made.body.update(row["body"])
@@ -41,19 +45,15 @@ def event_of(row: Any) -> pb.Event:
 
 @use_case("Events.ListEvents")
 async def list_events(request: pb.ListEventsRequest, caller: Caller, conn: Connection) -> pb.ListEventsResponse:
-    bounds = await event_reads.bounds(conn)
-    terms = filters.parse(request.filter, NOUN, caller.now)
-    size = pages.size_of(request.page_size)
-    beyond = pages.numbered_after(request) or None
-    if request.after:
-        epoch, position = cursor_of(request.after)
-        if lost(bounds, epoch, position):
-            raise invalid("/after", "is too old, or of before a restore", hint="list without it")
-        beyond = beyond or position
-    found = await event_reads.page(conn, terms, descending=not request.after, beyond=beyond, size=size)
+    bounds = await events.bounds(conn)
+    cursor = cursor_of(request.after) if request.after else None
+    if cursor is not None and lost(bounds, *cursor):
+        raise invalid("/after", "is too old, or of before a restore", hint="list without it")
+    wanted = NEWEST if cursor is None else ONWARD
+    found, token = await wanted.page(conn, request, caller.now, begin=cursor)
     return pb.ListEventsResponse(
         events=[event_of(row) for row in found.rows],
-        next_page_token=str(found.rows[-1]["position"]) if found.more else "",
+        next_page_token=token,
         watch_from=f"{bounds.epoch}-{bounds.last}",
     )
 
@@ -85,7 +85,7 @@ async def _watch(
 ) -> AsyncIterator[pb.WatchEventsResponse]:
     with office.tail.reading() as reader:
         async with office.pool.acquire() as conn:
-            bounds = await event_reads.bounds(conn)
+            bounds = await events.bounds(conn)
         here = f"{bounds.epoch}-{bounds.last}"
         seen = bounds.last
         if after is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -36,7 +36,10 @@ class Asked(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class List:
-    """A list as it is declared once: its noun, the field that is its id, and the order when none is asked for."""
+    """A list as it is declared once: its noun, the column that is its id, and the order when none is asked for.
+
+    Both are fields of the noun, or columns of numbers that people do not see.
+    """
 
     noun: Descriptor
     id: str
@@ -45,9 +48,16 @@ class List:
     # SQL that gives a column for each field that filters or sorts.
     query: str
 
-    async def page(self, conn: Any, request: Any, now: datetime, *arguments: Any) -> tuple[Rows, str]:
-        """(rows, next page token); raises `filter_invalid`, `page_token_invalid` or `invalid_argument`."""
+    async def page(
+        self, conn: Any, request: Any, now: datetime, *arguments: Any, begin: tuple[int, int] | None = None
+    ) -> tuple[Rows, str]:
+        """(rows, next page token); the first page follows the key `begin`.
+
+        Raises `filter_invalid`, `page_token_invalid` or `invalid_argument`.
+        """
         asked = self.asked(request, now)
+        if asked.after is None:
+            asked = replace(asked, after=begin)
         rows = await lists.page(conn, self.query, asked, *arguments)
         return rows, (self.token(request, asked, rows.rows[-1]) if rows.more else "")
 
@@ -60,7 +70,7 @@ class List:
             order=order,
             id=self.id,
             descending=descending,
-            order_is_time=self.noun.fields_by_name[order].type == F.TYPE_MESSAGE,
+            order_is_time=self._type_of(order) == F.TYPE_MESSAGE,
             after=self._after(request, order),
             size=size_of(request.page_size),
         )
@@ -75,7 +85,8 @@ class List:
         return name, way == "desc"
 
     def _binding(self, request: Any) -> str:
-        bound = "\n".join((type(request).__name__, getattr(request, "filter", ""), getattr(request, "order_by", "")))
+        asked = (getattr(request, name, "") for name in ("filter", "order_by", "after"))
+        bound = "\n".join((type(request).__name__, *asked))
         return hashlib.sha256(bound.encode()).hexdigest()[:12]
 
     def token(self, request: Any, asked: Page, last: Any) -> str:
@@ -99,12 +110,17 @@ class List:
             raise token_invalid("is not one that this list gave") from None
 
     def _key_value(self, order: str, value: Any) -> Any:
-        field = self.noun.fields_by_name[order]
-        if field.type == F.TYPE_MESSAGE:
-            return datetime.max if value == "infinity" else time_of(value)
-        if field.type == F.TYPE_STRING:
-            return str(value)
-        return int(value)
+        match self._type_of(order):
+            case F.TYPE_MESSAGE:
+                return datetime.max if value == "infinity" else time_of(value)
+            case F.TYPE_STRING:
+                return str(value)
+            case _:
+                return int(value)
+
+    def _type_of(self, order: str) -> int:
+        field = self.noun.fields_by_name.get(order)
+        return F.TYPE_INT64 if field is None else int(field.type)
 
 
 def unpack(token: str) -> list[Any]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from manman.errors import Transient
 from manman.observability import get_logger
-from manman.store import event_reads
+from manman.store import events
 from manman.store.pool import Connection, Pool
 
 log = get_logger(__name__)
@@ -94,7 +94,7 @@ class Tail:
     async def _follow(self, stop: asyncio.Event) -> None:
         if self._listen is not None:
             self._conn = await self._listen()
-            await event_reads.listen(self._conn, self._wake.set)
+            await events.listen(self._conn, self._wake.set)
         while not stop.is_set():
             self._wake.clear()
             if self._conn is not None and self._conn.is_closed():
@@ -106,11 +106,11 @@ class Tail:
     async def _step(self) -> bool:
         """Gives what is new to every reader; whether there may be more."""
         async with self._pool.acquire() as conn:
-            bounds = await event_reads.bounds(conn)
+            bounds = await events.bounds(conn)
             if self.position < 0 or bounds.epoch != self.epoch:
                 self.epoch, self.position = bounds.epoch, bounds.last
                 return False
-            rows = await event_reads.after(conn, self.epoch, self.position, BATCH)
+            rows = await events.after(conn, self.epoch, self.position, BATCH)
         for row in rows:
             self.position = row["position"]
             for reader in self._readers:
@@ -144,7 +144,7 @@ async def past(pool: Pool, epoch: int, position: int) -> AsyncIterator[Any]:
     """Every event after a position up to now, in pages; no connection is held between them."""
     while True:
         async with pool.acquire() as conn:
-            rows = await event_reads.after(conn, epoch, position, BATCH)
+            rows = await events.after(conn, epoch, position, BATCH)
         for row in rows:
             position = row["position"]
             yield row

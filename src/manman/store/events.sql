@@ -33,3 +33,11 @@ ORDER BY e.position LIMIT $1;
 
 -- name: advance
 UPDATE counters SET value = greatest(value, $1) WHERE name = 'published' RETURNING value;
+
+-- name: listed
+-- As readers see them. Positions go on over epochs, so (epoch, position) is one order of all.
+SELECT epoch, position, id, type, at, host AS host_id, session AS session_id, deployment AS deployment_id, public, body FROM events
+
+-- name: bounds
+SELECT i.epoch, c.value AS last, (SELECT e.position FROM events e WHERE e.epoch = i.epoch ORDER BY e.position LIMIT 1) AS first
+  FROM installation i, counters c WHERE c.name = 'events'
