@@ -45,3 +45,4 @@ def test_every_command_explains_itself() -> None:
     told = {name: CliRunner().invoke(app, [name, "--help"]) for name in COMMANDS}
     assert {name: repr(one.exception) for name, one in told.items() if one.exit_code != 0} == {}
     assert [name for name, one in told.items() if "Usage:" not in one.output] == []
+    assert [name for name, one in told.items() if "╭" in one.output or "--install-completion" in one.output] == []

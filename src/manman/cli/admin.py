@@ -2,14 +2,10 @@
 
 import os
 
-import typer
-
-from manman.cli import links, output, place, serve
+from manman.cli import links, output, place, plain, serve
 from manman.errors import OutOfReach
 
-app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="Break-glass, for whoever owns the machine or the database."
-)
+app = plain.commands("Break-glass, for whoever owns the machine or the database.")
 
 
 @app.callback()

@@ -5,7 +5,6 @@ import re
 import sys
 
 from manman.cli import output
-from manman.cli.panel import as_json
 from manman.client import Client
 from manman.errors import ManManError
 from manman.v1 import types
@@ -30,9 +29,7 @@ def show_batch(batch: types.LogBatch, expected: int | None, as_json_: bool) -> i
     """Print a batch; a jump in the numbers is said. Returns the number that should come next."""
     for line in batch.lines:
         if as_json_:
-            import json
-
-            print(json.dumps(as_json(line), ensure_ascii=False))
+            output.show_json_line(line)
         else:
             if expected is not None and line.n > expected:
                 print(f"------ {line.n - expected} lines missing ({expected}–{line.n - 1})")

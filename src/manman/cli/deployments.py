@@ -4,52 +4,44 @@ from typing import Annotated, Any
 
 import typer
 
-from manman.cli import output, watching, words
-from manman.cli.panel import AsJson, Filter, Timeout, Wait, as_json, find_config, find_deployment, find_host, open_panel
+from manman.cli import output, plain, watching, words
+from manman.cli.panel import AsJson, Filter, Timeout, Wait, find_config, find_deployment, find_host, on_panel
+from manman.client import Client
 from manman.errors import Malformed
 from manman.v1 import types
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Game configs placed on hosts, with their ports.")
+app = plain.commands("Game configs placed on hosts, with their ports.")
 Which = Annotated[str, typer.Argument(metavar="DEPLOYMENT", help="A deployment's name or number.")]
 Sets = Annotated[list[str] | None, typer.Option("--set", help="A parameter: NAME=VALUE. May be given several times.")]
+Labels = Annotated[list[str] | None, typer.Option("--label", help="NAME=VALUE; NAME= removes it.")]
 Ports = Annotated[list[str] | None, typer.Option("--port", help="A port: NAME=PORT or NAME=ADDRESS:PORT.")]
 
 
 @app.command("list")
-def list_(filter: Filter = None, as_json_: AsJson = False) -> None:
+@on_panel
+async def list_(client: Client, filter: Filter = None, as_json_: AsJson = False) -> None:
     """All deployments."""
-
-    async def work() -> None:
-        async with open_panel() as client:
-            found = [d async for d in client.each(client.list_deployments, filter=filter)]
-        if as_json_:
-            output.show_json(as_json(found))
-            return
-        rows = [
-            (d.deployment_id, d.name, d.config, d.host, _state(d), words.join(d.endpoints), d.desired) for d in found
-        ]
-        output.show_table(
-            ("id", "name", "config", "host", "state", "join", "wanted"),
-            rows,
-            empty="No deployment yet: manman run teeworlds",
-        )
-
-    output.run(work())
+    found = [d async for d in client.each(client.list_deployments, filter=filter)]
+    output.show_list(
+        found,
+        as_json_,
+        ("id", "name", "config", "host", "state", "join", "wanted"),
+        lambda d: (d.deployment_id, d.name, d.config, d.host, _state(d), words.join(d.endpoints), d.desired),
+        empty="No deployment yet: manman run teeworlds",
+    )
 
 
 @app.command("get")
-def get(deployment: Which, as_json_: AsJson = False) -> None:
+@on_panel
+async def get(client: Client, deployment: Which, as_json_: AsJson = False) -> None:
     """One deployment, whole."""
-
-    async def work() -> None:
-        async with open_panel() as client:
-            show(await find_deployment(client, deployment), as_json_)
-
-    output.run(work())
+    show(await find_deployment(client, deployment), as_json_)
 
 
 @app.command("create")
-def create(
+@on_panel
+async def create(
+    client: Client,
     name: Annotated[str, typer.Argument(help="Its name, unique in the installation.")],
     config: Annotated[str, typer.Option(help="GAME/CONFIG, GAME or a config's number.")],
     host: Annotated[
@@ -63,85 +55,73 @@ def create(
     as_json_: AsJson = False,
 ) -> None:
     """Place a config on a host; with --wait until it is installed."""
-
-    async def work() -> None:
-        async with open_panel() as client:
-            found = await find_config(client, config)
-            wish: dict[str, Any] = {
-                "name": name,
-                "host_id": (await find_host(client, host) if host else await only_host(client)).host_id,
-                "config_id": found.config_id,
-                "parameters": parameters(sets),
-                "ports": port_wishes(ports),
-            }
-            if dry_run:
-                answer = await client.validate_deployment(deployment=wish)
-                output.show_json(as_json(answer))
-                raise SystemExit(0 if answer.valid else output.CONFLICT)
-            made = await client.deploy_game_config(**wish)
-            if wait:
-                made = await watching.until_installed(client, made, timeout)
-        show(made, as_json_)
-        if wait and made.status != "ready":
-            raise SystemExit(output.ENDED)
-
-    output.run(work())
+    found = await find_config(client, config)
+    wish: dict[str, Any] = {
+        "name": name,
+        "host_id": (await find_host(client, host) if host else await only_host(client)).host_id,
+        "config_id": found.config_id,
+        "parameters": parameters(sets),
+        "ports": port_wishes(ports),
+    }
+    if dry_run:
+        answer = await client.validate_deployment(deployment=wish)
+        output.show_json(answer)
+        raise SystemExit(0 if answer.valid else output.CONFLICT)
+    made = await client.deploy_game_config(**wish)
+    if wait:
+        made = await watching.until_installed(client, made, timeout)
+    show(made, as_json_)
+    if wait and made.status != "ready":
+        raise SystemExit(output.ENDED)
 
 
 @app.command("update")
-def update(
+@on_panel
+async def update(
+    client: Client,
     deployment: Which,
     sets: Sets = None,
     revision: Annotated[int | None, typer.Option(help="Another revision of its config.")] = None,
-    labels: Annotated[list[str] | None, typer.Option("--label", help="NAME=VALUE; NAME= removes it.")] = None,
+    labels: Labels = None,
     as_json_: AsJson = False,
 ) -> None:
     """Change parameters, labels or revision; what runs keeps what it began with."""
-
-    async def work() -> None:
-        async with open_panel() as client:
-            found = await find_deployment(client, deployment)
-            change: dict[str, Any] = {}
-            if sets:
-                change["parameters"] = parameters(sets)
-            if labels:
-                change["labels"] = {k: v or None for k, v in (label.partition("=")[::2] for label in labels)}
-            if revision is not None:
-                change["config_revision"] = revision
-            show(await client.update_deployment(found.deployment_id, deployment=change, etag=found.etag), as_json_)
-
-    output.run(work())
+    found = await find_deployment(client, deployment)
+    change: dict[str, Any] = {}
+    if sets:
+        change["parameters"] = parameters(sets)
+    if labels:
+        change["labels"] = label_changes(labels)
+    if revision is not None:
+        change["config_revision"] = revision
+    show(await client.update_deployment(found.deployment_id, deployment=change, etag=found.etag), as_json_)
 
 
 @app.command("stop")
-def stop(deployment: Which, as_json_: AsJson = False) -> None:
+@on_panel
+async def stop(client: Client, deployment: Which, as_json_: AsJson = False) -> None:
     """Stop whatever runs there, and cancel a restart that is due."""
-
-    async def work() -> None:
-        async with open_panel() as client:
-            found = await find_deployment(client, deployment)
-            show(await client.stop_deployment(found.deployment_id), as_json_)
-
-    output.run(work())
+    found = await find_deployment(client, deployment)
+    show(await client.stop_deployment(found.deployment_id), as_json_)
 
 
 @app.command("reinstall")
-def reinstall(deployment: Which, wait: Wait = False, timeout: Timeout = 600, as_json_: AsJson = False) -> None:
+@on_panel
+async def reinstall(
+    client: Client, deployment: Which, wait: Wait = False, timeout: Timeout = 600, as_json_: AsJson = False
+) -> None:
     """Have its host install it again."""
-
-    async def work() -> None:
-        async with open_panel() as client:
-            found = await find_deployment(client, deployment)
-            now = await client.reinstall_deployment(found.deployment_id)
-            if wait:
-                now = await watching.until_installed(client, now, timeout)
-        show(now, as_json_)
-
-    output.run(work())
+    found = await find_deployment(client, deployment)
+    now = await client.reinstall_deployment(found.deployment_id)
+    if wait:
+        now = await watching.until_installed(client, now, timeout)
+    show(now, as_json_)
 
 
 @app.command("delete")
-def delete(
+@on_panel
+async def delete(
+    client: Client,
     deployment: Which,
     force: Annotated[
         bool, typer.Option(help="Its host is lost: unsafe, should it return its game may still run.")
@@ -149,48 +129,31 @@ def delete(
     as_json_: AsJson = False,
 ) -> None:
     """Remove a stopped deployment and free its ports."""
-
-    async def work() -> None:
-        async with open_panel() as client:
-            found = await find_deployment(client, deployment)
-            show(await client.delete_deployment(found.deployment_id, force=force or None, etag=found.etag), as_json_)
-
-    output.run(work())
+    found = await find_deployment(client, deployment)
+    show(await client.delete_deployment(found.deployment_id, force=force or None, etag=found.etag), as_json_)
 
 
 @app.command("history")
-def history(deployment: Which, as_json_: AsJson = False) -> None:
+@on_panel
+async def history(client: Client, deployment: Which, as_json_: AsJson = False) -> None:
     """Every transition of its install status, with cause."""
-
-    async def work() -> None:
-        async with open_panel() as client:
-            found = await find_deployment(client, deployment)
-            transitions = (await client.list_deployment_history(found.deployment_id, page_size=1000)).transitions
-        if as_json_:
-            output.show_json(as_json(transitions))
-            return
-        rows = [(t.number, t.from_ or "–", t.to, words.clock(t.at), t.cause) for t in transitions]
-        output.show_table(("n", "from", "to", "at", "cause"), rows, empty="No transition yet.")
-
-    output.run(work())
+    found = await find_deployment(client, deployment)
+    transitions = (await client.list_deployment_history(found.deployment_id, page_size=1000)).transitions
+    output.show_history(transitions, as_json_)
 
 
 @app.command("launch")
-def launch(deployment: Which) -> None:
+@on_panel
+async def launch(client: Client, deployment: Which) -> None:
     """What its host runs, rendered; secrets are masked."""
-
-    async def work() -> None:
-        async with open_panel() as client:
-            found = await find_deployment(client, deployment)
-            output.show_json(as_json(await client.get_launch(found.deployment_id)))
-
-    output.run(work())
+    found = await find_deployment(client, deployment)
+    output.show_json(await client.get_launch(found.deployment_id))
 
 
 def show(deployment: types.Deployment, as_json_: bool) -> None:
     """One deployment, for people or programs."""
     if as_json_:
-        output.show_json(as_json(deployment))
+        output.show_json(deployment)
         return
     print(
         f"{deployment.name}  {deployment.config} r{deployment.config_revision} on {deployment.host}: {_state(deployment)}"
@@ -210,6 +173,11 @@ def parameters(sets: list[str] | None) -> dict[str, Any]:
             raise Malformed("--set", f"{text!r} is not NAME=VALUE")
         given[name] = value
     return given
+
+
+def label_changes(labels: list[str]) -> dict[str, str | None]:
+    """NAME=VALUE texts as a merge patch of labels: an empty value removes one."""
+    return {name: value or None for name, value in (label.partition("=")[::2] for label in labels)}
 
 
 def port_wishes(ports: list[str] | None) -> list[dict[str, Any]]:

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from manman.cli import place
+from manman.cli import place, plain
 from manman.client import LocalFile
 
-app = typer.Typer(rich_markup_mode=None)
+app = plain.commands()
 
 
 @app.command()

@@ -1,64 +1,59 @@
 """`manman events …`"""
 
 import json
-from typing import Annotated, Any
+import sys
+from typing import Annotated
 
 import typer
 
-from manman.cli import output, words
-from manman.cli.panel import AsJson, Filter, as_json, open_panel
+from manman.cli import output, plain, words
+from manman.cli.panel import AsJson, Filter, on_panel
+from manman.client import Client
 from manman.v1 import types
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="What happened, live or replayed.")
-dead = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="Messages that could not be applied, with the reason."
-)
+app = plain.commands("What happened, live or replayed.")
+dead = plain.commands("Messages that could not be applied, with the reason.")
 app.add_typer(dead, name="dead")
 Number = Annotated[int, typer.Argument(metavar="NUMBER", help="A dead letter's number.")]
 All = Annotated[bool, typer.Option("--all", help="Also what does not go to other domains.")]
 
 
 @app.command("list")
-def list_(
+@on_panel
+async def list_(
+    client: Client,
     filter: Filter = None,
     after: Annotated[str | None, typer.Option(help="Only after this cursor.")] = None,
     limit: int = 50,
     as_json_: AsJson = False,
 ) -> None:
     """Past events: the newest first, or after a cursor the oldest first."""
-
-    async def work() -> None:
-        async with open_panel() as client:
-            found = (await client.list_events(filter=filter, after=after, page_size=limit)).events
-        if as_json_:
-            output.show_json(as_json(found))
-            return
+    found = (await client.list_events(filter=filter, after=after, page_size=limit)).events
+    if as_json_:
+        output.show_json(found)
+    else:
         for event in found:
             print(line(event))
 
-    output.run(work())
-
 
 @app.command("tail")
-def tail(
+@on_panel
+async def tail(
+    client: Client,
     filter: Filter = None,
     after: Annotated[str | None, typer.Option(help="Replay what came after this cursor first.")] = None,
     everything: All = False,
     as_json_: AsJson = False,
 ) -> None:
     """Events as they come, a JSON body on each line; Ctrl-C ends it."""
-
-    async def work() -> None:
-        wanted = " AND ".join(part for part in (filter, None if everything else "public = true") if part) or None
-        async with open_panel() as client:
-            async for said in client.watch_events(after=after, filter=wanted):
-                if said.event is not None:
-                    print(
-                        json.dumps(as_json(said.event), ensure_ascii=False) if as_json_ else line(said.event),
-                        flush=True,
-                    )
-
-    output.run(work())
+    wanted = " AND ".join(part for part in (filter, None if everything else "public = true") if part) or None
+    async for said in client.watch_events(after=after, filter=wanted):
+        if said.event is not None:
+            if as_json_:
+                output.show_json_line(said.event)
+            else:
+                print(line(said.event))
+            sys.stdout.flush()
 
 
 def line(event: types.Event) -> str:
@@ -67,47 +62,37 @@ def line(event: types.Event) -> str:
 
 
 @dead.command("list")
-def list_dead(filter: Filter = None, as_json_: AsJson = False) -> None:
+@on_panel
+async def list_dead(client: Client, filter: Filter = None, as_json_: AsJson = False) -> None:
     """Dead letters, newest first."""
-
-    async def work() -> None:
-        async with open_panel() as client:
-            found = (await client.list_dead_letters(filter=filter, page_size=1000)).dead_letters
-        if as_json_:
-            output.show_json(as_json(found))
-            return
-        rows = [
-            (d.dead_letter_id, words.clock(d.at), d.key, d.host_id or "–", d.reason, "open" if d.open else "closed")
-            for d in found
-        ]
-        output.show_table(
-            ("n", "at", "key", "host", "reason", ""), rows, empty="No dead letter: every message was applied."
-        )
-
-    output.run(work())
+    output.show_list(
+        (await client.list_dead_letters(filter=filter, page_size=1000)).dead_letters,
+        as_json_,
+        ("n", "at", "key", "host", "reason", ""),
+        lambda d: (
+            *(d.dead_letter_id, words.clock(d.at), d.key),
+            *(d.host_id or "–", d.reason, "open" if d.open else "closed"),
+        ),
+        empty="No dead letter: every message was applied.",
+    )
 
 
 @dead.command("show")
-def show_dead(number: Number) -> None:
+@on_panel
+async def show_dead(client: Client, number: Number) -> None:
     """One dead letter with headers and body."""
-    _dead(lambda client: client.get_dead_letter(number))
+    output.show_json(await client.get_dead_letter(number))
 
 
 @dead.command("replay")
-def replay_dead(number: Number) -> None:
+@on_panel
+async def replay_dead(client: Client, number: Number) -> None:
     """Try it again, once its cause is mended."""
-    _dead(lambda client: client.replay_dead_letter(number))
+    output.show_json(await client.replay_dead_letter(number))
 
 
 @dead.command("drop")
-def drop_dead(number: Number) -> None:
+@on_panel
+async def drop_dead(client: Client, number: Number) -> None:
     """Drop it for good."""
-    _dead(lambda client: client.drop_dead_letter(number))
-
-
-def _dead(call: Any) -> None:
-    async def work() -> None:
-        async with open_panel() as client:
-            output.show_json(as_json(await call(client)))
-
-    output.run(work())
+    output.show_json(await client.drop_dead_letter(number))

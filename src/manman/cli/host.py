@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from manman.cli import output, place, serve
+from manman.cli import output, place, plain, serve
 
-app = typer.Typer(
-    invoke_without_command=True, rich_markup_mode=None, help="Run this machine's agent (no command), or join it."
+app = plain.commands(
+    "Run this machine's agent (no command), or join it.", invoke_without_command=True, no_args_is_help=False
 )
 
 

@@ -4,61 +4,51 @@ from typing import Annotated, Any
 
 import typer
 
-from manman.cli import output, words
-from manman.cli.panel import AsJson, as_json, find_host, open_panel
+from manman.cli import output, plain, words
+from manman.cli.deployments import Labels, label_changes
+from manman.cli.panel import AsJson, find_host, on_panel
+from manman.client import Client
 from manman.v1 import types
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Machines that play games.")
+app = plain.commands("Machines that play games.")
 Which = Annotated[str, typer.Argument(metavar="HOST", help="A host's name or number.")]
-tokens = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Join tokens: how a machine comes in.")
+tokens = plain.commands("Join tokens: how a machine comes in.")
 app.add_typer(tokens, name="tokens")
 
 
 @app.command("list")
-def list_(as_json_: AsJson = False) -> None:
+@on_panel
+async def list_(client: Client, as_json_: AsJson = False) -> None:
     """All hosts."""
-
-    async def work() -> None:
-        async with open_panel() as client:
-            hosts = [h async for h in client.each(client.list_hosts)]
-        if as_json_:
-            output.show_json(as_json(hosts))
-            return
-        rows = [
-            (
-                h.host_id,
-                h.name,
-                _state(h),
-                ", ".join(h.addresses),
-                h.live_sessions,
-                h.agent_version,
-                words.clock(h.last_seen),
-            )
-            for h in hosts
-        ]
-        output.show_table(
-            ("id", "name", "state", "addresses", "live", "agent", "heard"),
-            rows,
-            empty="No host yet: manman hosts join-token",
-        )
-
-    output.run(work())
+    output.show_list(
+        [h async for h in client.each(client.list_hosts)],
+        as_json_,
+        ("id", "name", "state", "addresses", "live", "agent", "heard"),
+        lambda h: (
+            *(h.host_id, h.name, _state(h), ", ".join(h.addresses)),
+            *(h.live_sessions, h.agent_version, words.clock(h.last_seen)),
+        ),
+        empty="No host yet: manman hosts join-token",
+    )
 
 
 @app.command("get")
-def get(host: Which) -> None:
+@on_panel
+async def get(client: Client, host: Which) -> None:
     """One host, whole."""
-    _one(host, lambda client, found: client.get_host(found.host_id))
+    output.show_json(await find_host(client, host))
 
 
 @app.command("update")
-def update(
+@on_panel
+async def update(
+    client: Client,
     host: Which,
     name: Annotated[str | None, typer.Option(help="Another name.")] = None,
     addresses: Annotated[
         list[str] | None, typer.Option("--address", help="Where players reach it, the best first.")
     ] = None,
-    labels: Annotated[list[str] | None, typer.Option("--label", help="NAME=VALUE; NAME= removes it.")] = None,
+    labels: Labels = None,
 ) -> None:
     """Change a host's name, addresses or labels."""
     change: dict[str, Any] = {}
@@ -67,112 +57,91 @@ def update(
     if addresses:
         change["addresses"] = addresses
     if labels:
-        change["labels"] = {k: v or None for k, v in (label.partition("=")[::2] for label in labels)}
-    _one(host, lambda client, found: client.update_host(found.host_id, host=change, etag=found.etag))
+        change["labels"] = label_changes(labels)
+    found = await find_host(client, host)
+    output.show_json(await client.update_host(found.host_id, host=change, etag=found.etag))
 
 
 @app.command("drain")
-def drain(host: Which) -> None:
+@on_panel
+async def drain(client: Client, host: Which) -> None:
     """Take no new session there; what runs there runs on."""
-    _one(host, lambda client, found: client.drain_host(found.host_id))
+    output.show_json(await client.drain_host((await find_host(client, host)).host_id))
 
 
 @app.command("undrain")
-def undrain(host: Which) -> None:
+@on_panel
+async def undrain(client: Client, host: Which) -> None:
     """Take sessions there again."""
-    _one(host, lambda client, found: client.undrain_host(found.host_id))
+    output.show_json(await client.undrain_host((await find_host(client, host)).host_id))
 
 
 @app.command("delete")
-def delete(host: Which) -> None:
+@on_panel
+async def delete(client: Client, host: Which) -> None:
     """Remove a host that holds no deployment."""
-    _one(host, lambda client, found: client.delete_host(found.host_id, etag=found.etag))
+    found = await find_host(client, host)
+    output.show_json(await client.delete_host(found.host_id, etag=found.etag))
 
 
 @app.command("ports")
-def ports(host: Which) -> None:
+@on_panel
+async def ports(client: Client, host: Which, as_json_: AsJson = False) -> None:
     """Its ports that are held, and by which deployment."""
-
-    async def work() -> None:
-        async with open_panel() as client:
-            found = (await client.list_ports((await find_host(client, host)).host_id)).ports
-        rows = [(f"{p.address}:{p.port}/{p.protocol}", p.name, p.deployment) for p in found]
-        output.show_table(("port", "name", "deployment"), rows, empty="No port is held.")
-
-    output.run(work())
+    output.show_list(
+        (await client.list_ports((await find_host(client, host)).host_id)).ports,
+        as_json_,
+        ("port", "name", "deployment"),
+        lambda p: (f"{p.address}:{p.port}/{p.protocol}", p.name, p.deployment),
+        empty="No port is held.",
+    )
 
 
 @app.command("history")
-def history(host: Which) -> None:
+@on_panel
+async def history(client: Client, host: Which, as_json_: AsJson = False) -> None:
     """When it came and went."""
-
-    async def work() -> None:
-        async with open_panel() as client:
-            found = (
-                await client.list_host_history((await find_host(client, host)).host_id, page_size=1000)
-            ).transitions
-        rows = [(t.number, t.from_ or "–", t.to, words.clock(t.at), t.cause) for t in found]
-        output.show_table(("n", "from", "to", "at", "cause"), rows, empty="No transition yet.")
-
-    output.run(work())
+    found = await find_host(client, host)
+    output.show_history((await client.list_host_history(found.host_id, page_size=1000)).transitions, as_json_)
 
 
 @app.command("join-token")
-def join_token(
+@on_panel
+async def join_token(
+    client: Client,
     uses: Annotated[int, typer.Option(help="How many machines may join with it.")] = 1,
     hours: Annotated[float, typer.Option(help="How long it is good for.")] = 1,
     as_json_: AsJson = False,
 ) -> None:
     """Make a join token and print the line that a new machine runs."""
-
-    async def work() -> None:
-        async with open_panel() as client:
-            made = await client.create_join_token(uses=uses, valid_for=f"{hours * 3600:g}s")
-            url = client.base_url
-        if as_json_:
-            output.show_json(as_json(made))
-            return
-        print(f"manman host join {url} {made.token}")
-
-    output.run(work())
+    made = await client.create_join_token(uses=uses, valid_for=f"{hours * 3600:g}s")
+    if as_json_:
+        output.show_json(made)
+    else:
+        print(f"manman host join {client.base_url} {made.token}")
 
 
 @tokens.command("list")
-def list_tokens(as_json_: AsJson = False) -> None:
+@on_panel
+async def list_tokens(client: Client, as_json_: AsJson = False) -> None:
     """Join tokens, without their secrets."""
-
-    async def work() -> None:
-        async with open_panel() as client:
-            found = [t async for t in client.each(client.list_join_tokens)]
-        if as_json_:
-            output.show_json(as_json(found))
-            return
-        rows = [
-            (t.join_token_id, f"{t.used}/{t.uses}", words.clock(t.expires_at), t.created_by, t.revoked or "")
-            for t in found
-        ]
-        output.show_table(("id", "used", "expires", "by", "revoked"), rows, empty="No join token.")
-
-    output.run(work())
+    output.show_list(
+        [t async for t in client.each(client.list_join_tokens)],
+        as_json_,
+        ("id", "used", "expires", "by", "revoked"),
+        lambda t: (
+            *(t.join_token_id, f"{t.used}/{t.uses}", words.clock(t.expires_at)),
+            *(t.created_by, t.revoked or ""),
+        ),
+        empty="No join token.",
+    )
 
 
 @tokens.command("revoke")
-def revoke_token(join_token_id: int) -> None:
+@on_panel
+async def revoke_token(client: Client, join_token_id: int) -> None:
     """Make a join token useless."""
-
-    async def work() -> None:
-        async with open_panel() as client:
-            await client.revoke_join_token(join_token_id)
-
-    output.run(work())
-
-
-def _one(host: str, call: Any) -> None:
-    async def work() -> None:
-        async with open_panel() as client:
-            output.show_json(as_json(await call(client, await find_host(client, host))))
-
-    output.run(work())
+    await client.revoke_join_token(join_token_id)
 
 
 def _state(host: types.Host) -> str:

@@ -1,30 +1,21 @@
 """`manman login …`: who one is to the panel."""
 
-import typer
+from manman.cli import output, plain
+from manman.cli.panel import on_panel
+from manman.client import Client
 
-from manman.cli import output
-from manman.cli.panel import as_json, open_panel
-
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Who you are to the panel.")
+app = plain.commands("Who you are to the panel.")
 
 
 @app.command("whoami")
-def whoami() -> None:
+@on_panel
+async def whoami(client: Client) -> None:
     """Who this command is to the panel, and what it may do."""
-
-    async def work() -> None:
-        async with open_panel() as client:
-            output.show_json(as_json(await client.who_am_i()))
-
-    output.run(work())
+    output.show_json(await client.who_am_i())
 
 
 @app.command("status")
-def status() -> None:
+@on_panel
+async def status(client: Client) -> None:
     """The installation at a glance."""
-
-    async def work() -> None:
-        async with open_panel() as client:
-            output.show_json(as_json(await client.get_installation()))
-
-    output.run(work())
+    output.show_json(await client.get_installation())

@@ -16,7 +16,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "games": ("games", "The catalogue: games, their configs and revisions."),
     "hosts": ("hosts", "Machines that play games; join tokens for new ones."),
     "events": ("events", "What happened, live or replayed; messages that could not be applied."),
-    "login": ("identity", "Who you are to the panel; a one-time link for a browser."),
+    "login": ("identity", "Who you are to the panel, and the installation at a glance."),
     "admin": ("admin", "Break-glass: a one-time link for the admin, from this machine or the database."),
     "api": ("serve_api", "Serve the control plane API: REST and gRPC."),
     "processor": ("serve_processor", "Run the event processor."),

@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
-from manman.cli import output, serve
+from manman.cli import output, plain, serve
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Bring the database up or down; show where it is.")
+app = plain.commands("Bring the database up or down; show where it is.")
 To = Annotated[str | None, typer.Option("--to", help="Stop at this step, as 0001.")]
 
 

@@ -6,12 +6,17 @@
 import asyncio
 import json
 import sys
-from collections.abc import Coroutine, Iterable, Sequence
-from typing import Any, NoReturn
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import Any, NoReturn, TypeVar
 
+import msgspec
+
+from manman.cli import words
 from manman.client import ApiError
 from manman.errors import BadSetting, Malformed, ManManError, OutOfReach, RefusedError, TimedOut, Transient
+from manman.v1 import types
 
+N = TypeVar("N")
 ENDED, USAGE, NOT_FOUND, CONFLICT, NOT_ALLOWED, UNAVAILABLE, SOME_REFUSED, TIMEOUT = 1, 2, 3, 4, 5, 6, 7, 8
 
 BY_CODE = {
@@ -81,7 +86,34 @@ def _first(group: BaseExceptionGroup[Any]) -> ManManError:
 
 def show_json(value: Any) -> None:
     """JSON for programs, on stdout, keys as in the API."""
-    print(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    print(json.dumps(msgspec.to_builtins(value), indent=2, ensure_ascii=False))
+
+
+def show_json_line(value: Any) -> None:
+    """The same on one line: for what comes one by one."""
+    print(json.dumps(msgspec.to_builtins(value), ensure_ascii=False))
+
+
+def show_list(
+    found: Sequence[N], as_json: bool, columns: Sequence[str], row: Callable[[N], Sequence[Any]], *, empty: str
+) -> None:
+    """What was found: JSON for programs, else a table of a row each; `empty` is the sentence when there is nothing."""
+    if as_json:
+        show_json(found)
+    else:
+        show_table(columns, map(row, found), empty=empty)
+
+
+def show_history(transitions: Sequence[types.Transition], as_json: bool) -> None:
+    """What became of a noun, oldest first."""
+    columns = ("n", "from", "to", "at", "cause")
+    show_list(
+        transitions,
+        as_json,
+        columns,
+        lambda t: (t.number, t.from_ or "–", t.to, words.clock(t.at), t.cause),
+        empty="No transition yet.",
+    )
 
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str) -> None:

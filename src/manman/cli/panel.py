@@ -1,35 +1,41 @@
 """The panel that a command speaks to, and how people name things to it: by name or by number."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Annotated, Any, TypeVar
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from inspect import signature
+from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar
 
-import msgspec
 import typer
 
-from manman.cli import place
+from manman.cli import output, place
 from manman.client import Client
 from manman.errors import RefusedError
 from manman.v1 import types
 
 N = TypeVar("N")
+P = ParamSpec("P")
 AsJson = Annotated[bool, typer.Option("--json", help="JSON for programs.")]
 Filter = Annotated[str | None, typer.Option("--filter", help="As in the API: 'status = running AND host_id = 1'.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait until it is reached.")]
 Timeout = Annotated[float, typer.Option("--timeout", help="Seconds that --wait waits at most.")]
 
 
-@asynccontextmanager
-async def open_panel() -> AsyncIterator[Client]:
-    """A client of the panel that `place.panel` finds."""
-    url, token = place.panel()
-    async with Client(url, token) as client:
-        yield client
+def on_panel(work: Callable[Concatenate[Client, P], Coroutine[Any, Any, None]]) -> Callable[P, None]:
+    """A command that speaks to the panel which `place.panel` finds: `work` is called with a client first; what the command
+    takes is the rest. Errors end it as `output.run` says."""
 
+    @wraps(work)
+    def command(*given: P.args, **named: P.kwargs) -> None:
+        async def ask() -> None:
+            url, token = place.panel()
+            async with Client(url, token) as client:
+                await work(client, *given, **named)
 
-def as_json(value: Any) -> Any:
-    """Typed replies as plain JSON values, keys as in the API."""
-    return msgspec.to_builtins(value)
+        output.run(ask())
+
+    whole = signature(work)
+    vars(command)["__signature__"] = whole.replace(parameters=list(whole.parameters.values())[1:])
+    return command
 
 
 async def find_host(client: Client, name: str) -> types.Host:

@@ -5,18 +5,20 @@ from typing import Annotated, Any
 
 import typer
 
-from manman.cli import output, watching, words
+from manman.cli import output, plain, watching, words
 from manman.cli.deployments import Sets, only_host, parameters
-from manman.cli.panel import AsJson, as_json, find_config, find_host, open_panel, quoted
+from manman.cli.panel import AsJson, find_config, find_host, on_panel, quoted
 from manman.client import ApiError, Client
 from manman.errors import RefusedError
 from manman.v1 import types
 
-app = typer.Typer(rich_markup_mode=None)
+app = plain.commands()
 
 
 @app.command()
-def run(
+@on_panel
+async def run(
+    client: Client,
     game: Annotated[str, typer.Argument(help="A name of `manman games catalogue`, or GAME/CONFIG of your own.")],
     host: Annotated[
         str | None, typer.Option("--on", help="The host's name or number; the only one unless given.")
@@ -27,21 +29,16 @@ def run(
     as_json_: AsJson = False,
 ) -> None:
     """Find or make game, config, deployment and ports, start it, wait, print where to join. The same name again is the same deployment."""
-
-    async def work() -> None:
-        async with open_panel() as client:
-            deployment = await find_or_deploy(client, game, host=host, sets=sets, name=name)
-            session = await start_and_wait(client, deployment, timeout)
-        if as_json_:
-            output.show_json(as_json(session))
-        elif session.status == "running":
-            print(f"{session.deployment} runs. Join: {' '.join(join_lines(session))}")
-        else:
-            print(f"{session.deployment} did not come up: {words.state(session)} {session.detail}")
-            print(f"  look at its console: manman sessions logs {session.session_id}")
-        raise SystemExit(0 if session.status == "running" else output.ENDED)
-
-    output.run(work())
+    deployment = await find_or_deploy(client, game, host=host, sets=sets, name=name)
+    session = await start_and_wait(client, deployment, timeout)
+    if as_json_:
+        output.show_json(session)
+    elif session.status == "running":
+        print(f"{session.deployment} runs. Join: {' '.join(join_lines(session))}")
+    else:
+        print(f"{session.deployment} did not come up: {words.state(session)} {session.detail}")
+        print(f"  look at its console: manman sessions logs {session.session_id}")
+    raise SystemExit(0 if session.status == "running" else output.ENDED)
 
 
 async def find_or_deploy(

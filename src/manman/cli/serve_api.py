@@ -2,12 +2,10 @@
 
 import asyncio
 
-import typer
-
-from manman.cli import serve
+from manman.cli import plain, serve
 from manman.errors import BadSetting
 
-app = typer.Typer(rich_markup_mode=None)
+app = plain.commands()
 
 
 @app.command()

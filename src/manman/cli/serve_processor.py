@@ -2,11 +2,9 @@
 
 import asyncio
 
-import typer
+from manman.cli import plain, serve
 
-from manman.cli import serve
-
-app = typer.Typer(rich_markup_mode=None)
+app = plain.commands()
 
 
 @app.command()

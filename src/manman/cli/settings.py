@@ -1,11 +1,9 @@
 """`manman settings`"""
 
-import typer
-
 from manman import config
-from manman.cli import serve
+from manman.cli import plain, serve
 
-app = typer.Typer(rich_markup_mode=None)
+app = plain.commands()
 
 
 @app.command()

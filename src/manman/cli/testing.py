@@ -20,6 +20,7 @@ from typing import Annotated, Any
 import psutil
 import typer
 
+from manman.cli import plain
 from manman.cli.testing_packages import PackagesMissing, provide
 
 CHECKOUT = Path(__file__).resolve().parents[3]
@@ -73,7 +74,7 @@ class Count:
         return Count(passed=self.passed + other.passed, failed=self.failed + other.failed)
 
 
-app = typer.Typer(add_completion=False)
+app = plain.commands()
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

@@ -10,9 +10,9 @@ from typing import Annotated
 
 import typer
 
-from manman.cli import output, place, up_lock
+from manman.cli import output, place, plain, up_lock
 
-app = typer.Typer(rich_markup_mode=None)
+app = plain.commands()
 
 
 @app.command()
