@@ -119,10 +119,8 @@ async def list_config_revisions(
     request: pb.ListConfigRevisionsRequest, caller: Caller, conn: Connection
 ) -> pb.ListConfigRevisionsResponse:
     await load(conn, request.config_id)
-    size = pages.size_of(request.page_size)
-    rows = await listed.rows(conn, "config_revisions", request.config_id, pages.numbered_after(request), size + 1)
-    shown = [json.fill(pb.ConfigRevision(), dict(row)) for row in rows[:size]]
-    token = str(shown[-1].revision) if len(rows) > size else ""
+    rows, token = await pages.numbered(conn, request, "config_revisions", request.config_id, number="revision")
+    shown = [json.fill(pb.ConfigRevision(), dict(row)) for row in rows]
     return pb.ListConfigRevisionsResponse(revisions=shown, next_page_token=token)
 
 

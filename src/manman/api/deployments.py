@@ -73,11 +73,8 @@ async def list_deployment_history(
     request: pb.ListDeploymentHistoryRequest, caller: Caller, conn: Connection
 ) -> pb.ListDeploymentHistoryResponse:
     await load(conn, request.deployment_id, caller)
-    size = pages.size_of(request.page_size)
-    after = pages.numbered_after(request)
-    rows = await listed.rows(conn, "deployment_history", request.deployment_id, after, size + 1)
-    shown, token = shapes.transitions(rows, size)
-    return pb.ListDeploymentHistoryResponse(transitions=shown, next_page_token=token)
+    rows, token = await pages.numbered(conn, request, "deployment_history", request.deployment_id)
+    return pb.ListDeploymentHistoryResponse(transitions=shapes.transitions(rows), next_page_token=token)
 
 
 @use_case("Deployments.UpdateDeployment")

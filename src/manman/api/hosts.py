@@ -69,10 +69,8 @@ async def list_host_history(
     request: pb.ListHostHistoryRequest, caller: Caller, conn: Connection
 ) -> pb.ListHostHistoryResponse:
     await load(conn, request.host_id, caller)
-    size = pages.size_of(request.page_size)
-    rows = await listed.rows(conn, "host_history", request.host_id, pages.numbered_after(request), size + 1)
-    shown, token = shapes.transitions(rows, size)
-    return pb.ListHostHistoryResponse(transitions=shown, next_page_token=token)
+    rows, token = await pages.numbered(conn, request, "host_history", request.host_id)
+    return pb.ListHostHistoryResponse(transitions=shapes.transitions(rows), next_page_token=token)
 
 
 def checked(addresses: list[str], port_range: pb.PortRange) -> None:

@@ -18,7 +18,7 @@ from manman.api.usecases import use_case
 from manman.domain.ids import HostId
 from manman.errors import RefusedError
 from manman.events import credentials, topology
-from manman.store import host_changes, listed
+from manman.store import host_changes
 from manman.store.host_changes import Machine
 from manman.store.pool import Connection
 from manman.v1 import hosts_pb2 as pb
@@ -48,10 +48,8 @@ async def create_join_token(request: pb.CreateJoinTokenRequest, caller: Caller, 
 async def list_join_tokens(
     request: pb.ListJoinTokensRequest, caller: Caller, conn: Connection
 ) -> pb.ListJoinTokensResponse:
-    size = pages.size_of(request.page_size)
-    rows = await listed.rows(conn, "join_tokens", pages.numbered_after(request), size + 1)
-    shown = [json.fill(pb.JoinToken(), dict(row)) for row in rows[:size]]
-    token = str(shown[-1].join_token_id) if len(rows) > size else ""
+    rows, token = await pages.numbered(conn, request, "join_tokens", number="join_token_id")
+    shown = [json.fill(pb.JoinToken(), dict(row)) for row in rows]
     return pb.ListJoinTokensResponse(join_tokens=shown, next_page_token=token)
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Protocol
@@ -18,7 +17,7 @@ from google.protobuf.descriptor import FieldDescriptor as F
 from manman.api import filters
 from manman.api.json.text import CodecFault, Descriptor, time_of, time_text
 from manman.api.refusals import Fault, InvalidRequest, invalid
-from manman.store import lists
+from manman.store import listed, lists
 from manman.store.lists import Page, Rows
 
 USUAL = 50
@@ -151,11 +150,19 @@ def size_of(asked: int) -> int:
     return min(asked, MOST) or USUAL
 
 
-Fetch = Callable[..., Awaitable[list[Any]]]
+async def numbered(
+    conn: Any, request: Any, statement: str, *arguments: Any, number: str = "number"
+) -> tuple[list[Any], str]:
+    """(rows, next page token) of what is read by its own numbers, as a history: a statement of `listed` that takes `arguments`, the
+    number of the last row seen (0: none) and how many rows are wanted. Raises `page_token_invalid` or `invalid_argument`.
+    """
+    size = size_of(request.page_size)
+    rows = await listed.rows(conn, statement, *arguments, numbered_after(request), size + 1)
+    return rows[:size], str(rows[size - 1][number]) if len(rows) > size else ""
 
 
 def numbered_after(request: Any) -> int:
-    """The number after which a page of a history begins; raises `page_token_invalid`."""
+    """The number after which a page begins; raises `page_token_invalid`."""
     if not request.page_token:
         return 0
     if not request.page_token.isascii() or not request.page_token.isdigit() or len(request.page_token) > 18:

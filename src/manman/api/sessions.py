@@ -67,10 +67,8 @@ async def list_session_history(
 ) -> pb.ListSessionHistoryResponse:
     if await wishes.deployment_of(conn, request.session_id) is None:
         raise not_found("session", request.session_id)
-    size = pages.size_of(request.page_size)
-    rows = await listed.rows(conn, "session_history", request.session_id, pages.numbered_after(request), size + 1)
-    shown, token = shapes.transitions(rows, size)
-    return pb.ListSessionHistoryResponse(transitions=shown, next_page_token=token)
+    rows, token = await pages.numbered(conn, request, "session_history", request.session_id)
+    return pb.ListSessionHistoryResponse(transitions=shapes.transitions(rows), next_page_token=token)
 
 
 @use_case("Sessions.StartSession")

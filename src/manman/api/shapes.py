@@ -41,24 +41,11 @@ def endpoints_of(row: Mapping[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
-def transitions(rows: list[Any], size: int) -> tuple[list[common_pb2.Transition], str]:
-    """(transitions, next page token) of rows of a history, of which one more than `size` was asked for."""
-    shown = [
-        json.fill(
-            common_pb2.Transition(),
-            {
-                "number": row["number"],
-                "from": row["from_status"],
-                "to": row["to_status"],
-                "at": row["at"],
-                "recorded_at": row["recorded_at"],
-                "cause": row["cause"],
-                "trace_id": row["trace_id"],
-            },
-        )
-        for row in rows[:size]
+def transitions(rows: list[Any]) -> list[common_pb2.Transition]:
+    """Rows of a history as their messages."""
+    return [
+        json.fill(common_pb2.Transition(), {**row, "from": row["from_status"], "to": row["to_status"]}) for row in rows
     ]
-    return shown, (str(shown[-1].number) if len(rows) > size else "")
 
 
 async def watch_from(conn: Connection) -> str:
