@@ -13,6 +13,8 @@ from manman.api.pages import List
 from manman.api.power import Wanted
 from manman.api.refusals import not_found
 from manman.api.usecases import Done, use_case
+from manman.domain import deployments as rules
+from manman.domain.deployments import Install
 from manman.errors import RefusedError
 from manman.store import deployment_changes, game_changes, listed
 from manman.store import power as wishes
@@ -81,7 +83,7 @@ async def list_deployment_history(
 async def update_deployment(request: pb.UpdateDeploymentRequest, caller: Caller, conn: Connection) -> pb.Deployment:
     key = request.deployment_id
     wanted = await power.locked(conn, key)
-    masks.must_match(request.etag, wanted.row["version"], f"deployment {wanted.row['name']}")
+    masks.must_match(request.etag, wanted.deployment.version, f"deployment {wanted.deployment.name}")
     before = await load(conn, key, caller)
     after = masks.patched(before, request.deployment, request.update_mask.paths)
     if after == before:
@@ -122,8 +124,8 @@ async def update_deployment(request: pb.UpdateDeploymentRequest, caller: Caller,
 
 async def _other_ports(wanted: Wanted, spec: GameConfigSpec, conn: Connection) -> None:
     """Another revision may have other ports: those that are gone are given back, new ones are held."""
-    if wanted.host["live"] is not None:
-        raise power.live(wanted.row["name"], wanted.host["live"])
+    if wanted.live is not None:
+        raise power.live(wanted.deployment.name, wanted.live.id)
     held = {row["name"]: row for row in await deployment_changes.ports_of(conn, wanted.id)}
     stays = {p.name for p in spec.ports if p.name in held and held[p.name]["protocol"] == p.protocol}
     await deployment_changes.release(conn, wanted.id, [name for name in held if name not in stays])
@@ -134,16 +136,14 @@ async def _other_ports(wanted: Wanted, spec: GameConfigSpec, conn: Connection) -
 
 async def tell(wanted: Wanted, caller: Caller, conn: Connection, verb: Any, version: int, **more: Any) -> None:
     """Tells the host of a deployment's version, with the wish as it is. `more` are further fields of the command."""
-    row = wanted.row
-    wish = (row["desired"], row["desired_version"], row["fresh_version"])
-    await wishes.tell(conn, [power.told(wanted, caller, verb, wish=wish, deployment_version=version, **more)])
+    await wishes.tell(conn, [power.told(wanted.deployment, caller, verb, deployment_version=version, **more)])
 
 
 @use_case("Deployments.StopDeployment")
 async def stop_deployment(request: pb.StopDeploymentRequest, caller: Caller, conn: Connection) -> Done:
     wanted = await power.locked(conn, request.deployment_id)
     said = await power.stop(wanted, caller, conn, verb="stop")
-    going = wanted.host["live"] is not None and said
+    going = wanted.live is not None and said
     return Done(await load(conn, request.deployment_id, caller), 202 if going else 200)
 
 
@@ -153,10 +153,10 @@ async def reinstall_deployment(
 ) -> pb.Deployment:
     wanted = await power.locked(conn, request.deployment_id)
     must_rest(wanted)
-    if wanted.row["status"] == "removing":
+    if wanted.deployment.status is Install.REMOVING:
         raise busy(wanted, "it is being removed")
     version = await deployment_changes.set_status(
-        conn, wanted.id, wanted.row["status"], "installing", caller.said, caller.trace_id
+        conn, wanted.id, wanted.deployment.status, "installing", caller.said, caller.trace_id
     )
     await tell(wanted, caller, conn, "install", version, reason="reinstall")
     return await load(conn, request.deployment_id, caller)
@@ -164,42 +164,41 @@ async def reinstall_deployment(
 
 def busy(wanted: Wanted, why: str, hint: str | None = None) -> RefusedError:
     """`busy`, naming the deployment and why."""
-    return RefusedError("busy", f"deployment {wanted.row['name']} is busy: {why}", hint=hint, deployment_id=wanted.id)
+    return RefusedError(
+        "busy", f"deployment {wanted.deployment.name} is busy: {why}", hint=hint, deployment_id=wanted.id
+    )
 
 
 def must_rest(wanted: Wanted) -> None:
     """Raises `busy` while a session is live."""
-    if wanted.host["live"] is not None:
-        raise busy(wanted, f"session {wanted.host['live']} is live", "stop it first")
+    if wanted.live is not None:
+        raise busy(wanted, f"session {wanted.live.id} is live", "stop it first")
 
 
 def must_be_parked(wanted: Wanted) -> None:
     """Raises `busy` unless the deployment is stopped, its host has seen that, and nothing is live: a restart that is due at
     the host is not in any row."""
     must_rest(wanted)
-    row = wanted.row
-    stopped = row["desired"] == "stopped" or (
-        row["gave_up"] is not None and row["gave_up_version"] == row["desired_version"]
-    )
-    if not stopped:
+    row = wanted.deployment
+    if not rules.settled(row):
         raise busy(wanted, "its wish is running", "stop the deployment first")
-    if row["seen_version"] != row["desired_version"]:
+    if not rules.parked(row, live=False):
         raise busy(wanted, "its host has not seen the stop yet", "wait for the host; if it is lost, use force")
 
 
 @use_case("Deployments.DeleteDeployment")
 async def delete_deployment(request: pb.DeleteDeploymentRequest, caller: Caller, conn: Connection) -> pb.Deployment:
     wanted = await power.locked(conn, request.deployment_id)
-    masks.must_match(request.etag, wanted.row["version"], f"deployment {wanted.row['name']}")
+    masks.must_match(request.etag, wanted.deployment.version, f"deployment {wanted.deployment.name}")
     if request.force:
         must_rest(wanted)
         shown = await load(conn, request.deployment_id, caller)
         await deployment_changes.remove_by_force(conn, wanted.host_id, wanted.id, wanted.next_version)
         return shown
     must_be_parked(wanted)
-    if wanted.row["status"] != "removing":
+    if wanted.deployment.status is not Install.REMOVING:
         version = await deployment_changes.set_status(
-            conn, wanted.id, wanted.row["status"], "removing", caller.said, caller.trace_id
+            conn, wanted.id, wanted.deployment.status, "removing", caller.said, caller.trace_id
         )
         await tell(wanted, caller, conn, "remove", version)
     return await load(conn, request.deployment_id, caller)

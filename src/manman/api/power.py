@@ -7,63 +7,81 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from manman.api import shapes
+from msgspec.structs import replace
+
 from manman.api.callers import Caller
 from manman.api.refusals import not_found
+from manman.domain import deployments
+from manman.domain.deployments import Deployment, Install
 from manman.domain.ids import DeploymentId, HostId, SessionId
 from manman.domain.sessions import Desired, Moved, Said, Session, Status
 from manman.domain.wishes import EPOCH
 from manman.errors import RefusedError
 from manman.events import announce
-from manman.events.announce import SessionNames
-from manman.events.contracts import Endpoint, Verb
+from manman.events.contracts import Verb
 from manman.events.outbox import OutboxRow, command
-from manman.store import power
+from manman.store import batches, power
 from manman.store.pool import Connection
+from manman.store.save import Changes, save
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """A locked deployment and how it stands: `row` as locked, `host` as read after the lock."""
+    """A locked deployment and how it stands: `sessions` its live one and the one asked about, locked too, and `host` as read
+    after the locks."""
 
-    row: Any
+    deployment: Deployment
+    sessions: Mapping[SessionId, Session]
     host: Any
 
     @property
     def id(self) -> DeploymentId:
-        return DeploymentId(self.row["id"])
+        return self.deployment.id
 
     @property
     def host_id(self) -> HostId:
-        return HostId(self.row["host"])
+        return self.deployment.host_id
+
+    @property
+    def live(self) -> Session | None:
+        """Its live session."""
+        return next((session for session in self.sessions.values() if not session.is_final), None)
+
+    @property
+    def above(self) -> int:
+        """Every version of an earlier epoch is at most this."""
+        return int(self.host["epoch"]) * EPOCH
 
     @property
     def next_version(self) -> int:
         """The version after this one; above every one of an earlier epoch."""
-        return int(max(self.row["desired_version"], self.host["epoch"] * EPOCH)) + 1
+        return deployments.next_version(self.deployment, above=self.above)
 
 
-async def locked(conn: Connection, deployment: int) -> Wanted:
-    """A deployment, locked, and how it stands; raises `not_found`."""
-    row = await power.lock_deployment(conn, deployment)
+async def locked(conn: Connection, deployment: int, session: int | None = None) -> Wanted:
+    """A deployment, locked, and how it stands; `session` is one of its sessions that is asked about. Raises `not_found`."""
+    key = DeploymentId(deployment)
+    row = (await batches.lock_deployments(conn, [key], ())).get(key)
     if row is None:
         raise not_found("deployment", deployment)
-    return Wanted(row=row, host=await power.standing(conn, row["host"], row["id"]))
+    asked = () if session is None else (SessionId(session),)
+    sessions = await batches.lock_sessions(conn, asked, [key])
+    return Wanted(deployment=row, sessions=sessions, host=await power.standing(conn, row.host_id, key))
 
 
 def must_start(wanted: Wanted) -> None:
     """Raises why a start is refused: the deployment, or its host."""
-    row, host = wanted.row, wanted.host
-    if row["suspended"] or row["status"] != "ready":
-        state = "suspended" if row["suspended"] else row["status"]
+    row, host = wanted.deployment, wanted.host
+    if row.suspended or row.status is not Install.READY:
+        state = "suspended" if row.suspended else row.status.value
         raise RefusedError(
             "deployment_not_ready",
-            f"deployment {row['name']} is {state}",
-            hint="wait until it is ready, or install it again" if not row["suspended"] else "resume it first",
-            deployment_id=row["id"],
+            f"deployment {row.name} is {state}",
+            hint="wait until it is ready, or install it again" if not row.suspended else "resume it first",
+            deployment_id=row.id,
             status=state,
         )
     if not host["online"]:
@@ -86,35 +104,54 @@ def must_start(wanted: Wanted) -> None:
 async def begin(wanted: Wanted, caller: Caller, conn: Connection, *, fresh: bool) -> int:
     """Starts: the wish is running, and a pending session waits for its host. Returns its id; raises `session_live`."""
     must_start(wanted)
-    if wanted.host["live"] is not None:
-        raise live(wanted.row["name"], wanted.host["live"])
-    version = wanted.next_version
-    raised = version if fresh else wanted.row["fresh_version"]
-    run = int(max(wanted.row["last_run"], wanted.host["last_run"])) + 1
+    if wanted.live is not None:
+        raise live(wanted.deployment.name, wanted.live.id)
     deadline = timedelta(seconds=caller.office.settings.start_deadline_seconds)
-    session = await power.add_session(
-        conn, wanted.row, run=run, version=version, cause=caller.said, deadline=deadline, trace_id=caller.trace_id
-    )
-    if session is None:
-        raise live(wanted.row["name"], (await power.standing(conn, wanted.row["host"], wanted.row["id"]))["live"])
-    await power.set_wish(conn, wanted.id, "running", version, raised)
+    wished = deployments.wished(wanted.deployment, Desired.RUNNING, fresh=fresh, above=wanted.above)
+    run = max(wished.last_run, wanted.host["last_run"]) + 1
+    pending = await _pending(wished, run, wanted.host["now"], caller, conn)
+    said = Said(status=Status.PENDING, at=pending.at, cause=caller.said, trace_id=caller.trace_id or None)
+    moved = Moved(before=None, after=pending, said=said)
+    names = (await batches.deployment_names(conn, [wanted.id]))[wanted.id]
     start = told(
-        wanted,
+        wished,
         caller,
         "start",
-        wish=("running", version, raised),
-        session_id=SessionId(session),
+        session_id=pending.id,
         run=run,
-        deployment_version=wanted.row["version"],
+        deployment_version=wished.version,
         within=deadline.total_seconds(),
         ttl=deadline,
     )
-    moved = await _announced(wanted, caller, conn, session=session, run=run, version=version)
-    await power.tell(conn, [moved, start])
-    return session
+    changes = Changes(
+        deadline=deadline,
+        deployments=[replace(wished, last_run=run, last_session=pending.id)],
+        inserted=[pending],
+        moved=[moved],
+        messages=[announce.session_moved(moved, names, pending.at, caller.office.chance), start],
+    )
+    await save(conn, changes)
+    return pending.id
 
 
-def live(deployment: str, session: int | None) -> RefusedError:
+async def _pending(wished: Deployment, run: int, now: datetime, caller: Caller, conn: Connection) -> Session:
+    return Session(
+        id=await power.next_session(conn),
+        deployment_id=wished.id,
+        host_id=wished.host_id,
+        status=Status.PENDING,
+        desired=Desired.RUNNING,
+        run=run,
+        number=1,
+        at=now,
+        begun_version=wished.desired_version,
+        previous_session_id=wished.last_session,
+        cause=caller.said,
+        created_at=now,
+    )
+
+
+def live(deployment: str, session: int) -> RefusedError:
     """`session_live`, with the id of the session."""
     return RefusedError(
         "session_live",
@@ -124,62 +161,20 @@ def live(deployment: str, session: int | None) -> RefusedError:
     )
 
 
-async def _announced(
-    wanted: Wanted, caller: Caller, conn: Connection, *, session: int, run: int, version: int
-) -> OutboxRow:
-    now = caller.now
-    pending = Session(
-        id=SessionId(session),
-        deployment_id=wanted.id,
-        host_id=wanted.host_id,
-        status=Status.PENDING,
-        desired=Desired.RUNNING,
-        run=run,
-        number=1,
-        at=now,
-        begun_version=version,
-        cause=caller.said,
-        created_at=now,
-    )
-    said = Said(status=Status.PENDING, at=now, cause=caller.said, trace_id=caller.trace_id or None)
-    moved = Moved(before=None, after=pending, said=said)
-    return announce.session_moved(moved, await session_names(conn, wanted), now, caller.office.chance)
-
-
-async def session_names(conn: Connection, wanted: Wanted) -> SessionNames:
-    """What the nouns around a deployment's session are called."""
-    row: Mapping[str, Any] = await power.names(conn, wanted.id)
-    return SessionNames(
-        game=row["game"],
-        config=row["config"],
-        config_revision=wanted.row["config_revision"],
-        deployment=row["deployment"],
-        host=row["host"],
-        labels=row["labels"],
-        endpoints=tuple(Endpoint(**one) for one in shapes.endpoints_of(row)),
-    )
-
-
 def told(
-    wanted: Wanted,
-    caller: Caller,
-    verb: Verb,
-    *,
-    wish: tuple[Literal["running", "stopped"], int, int],
-    ttl: timedelta | None = None,
-    **fields: Any,
+    deployment: Deployment, caller: Caller, verb: Verb, *, ttl: timedelta | None = None, **fields: Any
 ) -> OutboxRow:
-    """A command to the deployment's host that carries the wish: (desired, desired_version, fresh_version)."""
+    """A command to the deployment's host that carries its wish."""
     return command(
-        wanted.host_id,
+        deployment.host_id,
         verb,
         now=caller.now,
         chance=caller.office.chance,
         ttl=ttl,
-        deployment_id=wanted.id,
-        desired=wish[0],
-        desired_version=wish[1],
-        fresh_version=wish[2],
+        deployment_id=deployment.id,
+        desired=deployment.desired.value,
+        desired_version=deployment.desired_version,
+        fresh_version=deployment.fresh_version,
         **fields,
     )
 
@@ -193,34 +188,45 @@ async def stop(
     grace: timedelta | None = None,
 ) -> bool:
     """The wish is stopped. Whether anything had to be said: a wish that is stopped already is not repeated, but by Kill."""
-    session = wanted.host["live"]
-    if session is not None:
-        await power.want_stopped(conn, session)
-    if wanted.row["desired"] == "stopped" and verb == "stop" and grace is None:
+    live, before = wanted.live, wanted.deployment
+    is_again = before.desired is Desired.STOPPED and (live is None or (verb == "stop" and grace is None))
+    if is_again:
+        await _write(caller, conn, ends=live)
         return False
-    if wanted.row["desired"] == "stopped" and session is None:
-        return False
-    version = wanted.next_version
-    await power.set_wish(conn, wanted.id, "stopped", version, wanted.row["fresh_version"])
-    fields: dict[str, Any] = {"session_id": SessionId(session)} if session is not None else {}
+    after = deployments.wished(before, Desired.STOPPED, above=wanted.above)
+    fields: dict[str, Any] = {"session_id": live.id} if live is not None else {}
     if grace is not None:
         fields["grace"] = grace.total_seconds()
-    wish: tuple[Literal["running", "stopped"], int, int] = ("stopped", version, wanted.row["fresh_version"])
-    await power.tell(conn, [told(wanted, caller, verb, wish=wish, **fields)])
+    await _write(caller, conn, ends=live, wished=after, message=told(after, caller, verb, **fields))
     return True
 
 
 async def restart(wanted: Wanted, caller: Caller, conn: Connection) -> int:
     """The host ends what lives and begins the next, with the newest launch; with nothing live it is a start. Returns the
     session that is ended, or the new one."""
-    session = wanted.host["live"]
-    if session is None:
+    live = wanted.live
+    if live is None:
         return await begin(wanted, caller, conn, fresh=True)
     must_start(wanted)
-    version = wanted.next_version
     # This run is told to stop: so it may, also where it has not come up yet. What follows is the deployment's wish.
-    await power.want_stopped(conn, session)
-    await power.set_wish(conn, wanted.id, "running", version, version)
-    fields = {"session_id": SessionId(session), "deployment_version": wanted.row["version"]}
-    await power.tell(conn, [told(wanted, caller, "restart", wish=("running", version, version), **fields)])
-    return int(session)
+    after = deployments.wished(wanted.deployment, Desired.RUNNING, fresh=True, above=wanted.above)
+    message = told(after, caller, "restart", session_id=live.id, deployment_version=after.version)
+    await _write(caller, conn, ends=live, wished=after, message=message)
+    return live.id
+
+
+async def _write(
+    caller: Caller,
+    conn: Connection,
+    *,
+    ends: Session | None,
+    wished: Deployment | None = None,
+    message: OutboxRow | None = None,
+) -> None:
+    changes = Changes(
+        deadline=timedelta(seconds=caller.office.settings.start_deadline_seconds),
+        updated=[replace(ends, desired=Desired.STOPPED)] if ends is not None else [],
+        deployments=[wished] if wished is not None else [],
+        messages=[message] if message is not None else [],
+    )
+    await save(conn, changes)

@@ -12,7 +12,8 @@ from manman.api.callers import Caller
 from manman.api.pages import List
 from manman.api.refusals import invalid, not_found
 from manman.api.usecases import Done, use_case
-from manman.domain.ids import HostId, SessionId
+from manman.domain.ids import SessionId
+from manman.domain.sessions import Session, Status
 from manman.errors import RefusedError
 from manman.events.outbox import command
 from manman.store import deployment_changes, listed
@@ -78,12 +79,12 @@ async def start_session(request: pb.StartSessionRequest, caller: Caller, conn: C
     return await load(conn, session, caller)
 
 
-async def _locked(conn: Connection, session: int) -> tuple[power.Wanted, Any]:
+async def _locked(conn: Connection, session: int) -> tuple[power.Wanted, Session]:
     deployment = await wishes.deployment_of(conn, session)
     if deployment is None:
         raise not_found("session", session)
-    wanted = await power.locked(conn, deployment)
-    row = await wishes.lock_session(conn, session)
+    wanted = await power.locked(conn, deployment, session)
+    row = wanted.sessions.get(SessionId(session))
     if row is None:
         raise not_found("session", session)
     return wanted, row
@@ -92,10 +93,9 @@ async def _locked(conn: Connection, session: int) -> tuple[power.Wanted, Any]:
 async def _end(session: int, caller: Caller, conn: Connection, **how: Any) -> Done:
     """Stop and Kill: always a success. On a session that is neither live nor the latest nothing is done."""
     wanted, row = await _locked(conn, session)
-    is_latest = session in (wanted.row["last_session"], wanted.host["live"])
-    if is_latest:
+    if row.id == wanted.deployment.last_session or not row.is_final:
         await power.stop(wanted, caller, conn, **how)
-    is_going = row["status"] not in ("stopping", "stopped", "crashed")
+    is_going = not row.is_final and row.status is not Status.STOPPING
     return Done(await load(conn, session, caller), 202 if is_going else 200)
 
 
@@ -115,11 +115,10 @@ async def kill_session(request: pb.KillSessionRequest, caller: Caller, conn: Con
 @use_case("Sessions.RestartSession")
 async def restart_session(request: pb.RestartSessionRequest, caller: Caller, conn: Connection) -> pb.Session:
     wanted, row = await _locked(conn, request.session_id)
-    live = wanted.host["live"]
-    if row["status"] in ("stopped", "crashed") and live is not None:
+    if row.is_final and wanted.live is not None:
         # Asked twice, or on an old page: it must not end the session that followed.
-        detail = f"session {request.session_id} is {row['status']}, and session {live} followed it"
-        raise RefusedError("session_over", detail, hint="restart that one", session_id=live)
+        detail = f"session {row.id} is {row.status}, and session {wanted.live.id} followed it"
+        raise RefusedError("session_over", detail, hint="restart that one", session_id=wanted.live.id)
     session = await power.restart(wanted, caller, conn)
     return await load(conn, session, caller)
 
@@ -128,22 +127,22 @@ async def restart_session(request: pb.RestartSessionRequest, caller: Caller, con
 async def send_input(request: pb.SendInputRequest, caller: Caller, conn: Connection) -> pb.SendInputResponse:
     line = cleaned(request.line)
     wanted, row = await _locked(conn, request.session_id)
-    if row["status"] in ("stopped", "crashed"):
-        raise RefusedError("session_over", f"session {request.session_id} is {row['status']}", hint="start it again")
-    if row["status"] != "running":
-        raise RefusedError("session_not_running", f"session {request.session_id} is {row['status']}, not running")
+    if row.is_final:
+        raise RefusedError("session_over", f"session {row.id} is {row.status}", hint="start it again")
+    if row.status is not Status.RUNNING:
+        raise RefusedError("session_not_running", f"session {row.id} is {row.status}, not running")
     if not wanted.host["online"]:
         raise RefusedError("host_offline", f"host {wanted.host['name']} is offline", host_id=wanted.host["host"])
     placed = await deployment_changes.placed(conn, wanted.id)
     if placed is not None and (placed["spec"].get("console") or {}).get("kind") == "none":
         raise RefusedError("config_invalid", f"the game of deployment {placed['name']} has no console")
     told = command(
-        HostId(row["host"]),
+        row.host_id,
         "input",
         now=caller.now,
         chance=caller.office.chance,
         ttl=INPUT_LASTS,
-        session_id=SessionId(row["id"]),
+        session_id=row.id,
         deployment_id=wanted.id,
         line=line,
     )

@@ -66,13 +66,17 @@ class DeploymentMoved:
     trace_id: str | None = None
 
 
+def settled(deployment: Deployment) -> bool:
+    """Whether nothing is wanted of it: stopped, or its host gave up at that version of the wish."""
+    return deployment.desired is Desired.STOPPED or deployment.gave_up_version == deployment.desired_version
+
+
 def parked(deployment: Deployment, live: bool) -> bool:
     """Whether it may be moved or removed: stopped (or gave up at that version), seen by its host, nothing live.
 
     A restart that is due at the host is in no row: so the host must have seen the stop.
     """
-    settled = deployment.desired is Desired.STOPPED or deployment.gave_up_version == deployment.desired_version
-    return settled and deployment.seen_version == deployment.desired_version and not live
+    return settled(deployment) and deployment.seen_version == deployment.desired_version and not live
 
 
 def seen(deployment: Deployment, version: int | None) -> Deployment:
@@ -84,9 +88,14 @@ def seen(deployment: Deployment, version: int | None) -> Deployment:
     )
 
 
-def wished(deployment: Deployment, desired: Desired, *, fresh: bool = False) -> Deployment:
+def next_version(deployment: Deployment, *, above: int = 0) -> int:
+    """The version of its next wish, higher than `above` too: the versions of an earlier epoch."""
+    return max(deployment.desired_version, above) + 1
+
+
+def wished(deployment: Deployment, desired: Desired, *, fresh: bool = False, above: int = 0) -> Deployment:
     """The row after a power command: the version rises by one; `fresh` (Restart) asks for a session begun at it or later."""
-    version = deployment.desired_version + 1
+    version = next_version(deployment, above=above)
     return replace(
         deployment,
         desired=desired,

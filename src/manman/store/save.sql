@@ -15,7 +15,10 @@ UPDATE deployments d
    SET status = x.status, desired = x.desired, desired_version = x.desired_version, fresh_version = x.fresh_version,
        seen_version = x.seen_version, seen_deployment_version = x.seen_deployment_version, last_run = x.last_run,
        last_session = x.last_session, gave_up = x.gave_up, gave_up_version = x.gave_up_version, progress = x.progress,
-       detail = x.detail, history_number = x.history_number
+       detail = x.detail, history_number = x.history_number,
+       -- A new wish is said with it: the sweep that repeats what was not seen counts from here.
+       sent_at = CASE WHEN x.desired_version > d.desired_version THEN clock() ELSE d.sent_at END,
+       updated_at = CASE WHEN x.desired_version > d.desired_version THEN clock() ELSE d.updated_at END
   FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],
               $9::bigint[], $10::text[], $11::bigint[], $12::real[], $13::text[], $14::bigint[])
        AS x (id, status, desired, desired_version, fresh_version, seen_version, seen_deployment_version, last_run, last_session,
