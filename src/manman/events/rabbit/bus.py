@@ -9,13 +9,13 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import pika
-from pika.adapters.asyncio_connection import AsyncioConnection
 
 from manman.domain.ids import Chance
 from manman.errors import ManManError, OutOfReach, Unavailable
 from manman.events.bus import Consumer, Depth, Outcome, Outgoing, Topology
 from manman.events.rabbit import declaring, link
 from manman.events.rabbit.consumer import RabbitConsumer
+from manman.events.rabbit.lane import LaneConnection
 from manman.events.rabbit.publisher import Publisher
 from manman.observability import get_logger
 
@@ -68,7 +68,7 @@ class RabbitBus:
         self._setting = setting
         self._chance = chance
         self._topology = topology
-        self._connection: AsyncioConnection | None = None
+        self._connection: LaneConnection | None = None
         self._publisher: Publisher | None = None
         self._opening = asyncio.Lock()
         self._ready = asyncio.Event()
@@ -195,7 +195,8 @@ class RabbitBus:
         def on_close(_: object, error: BaseException) -> None:
             self._ready.clear()
             self._connection = self._publisher = None
-            ended.set_result(error)
+            if not ended.done():
+                ended.set_result(error)
 
         connection.add_on_close_callback(on_close)
         try:
@@ -210,12 +211,9 @@ class RabbitBus:
         finally:
             self._ready.clear()
             self._connection = self._publisher = None
-            if connection.is_open:
-                connection.close()
-            if not connection.is_closed:
-                await asyncio.wait([ended], timeout=5)
+            await link.close_connection(connection, ended)
 
-    def _live(self) -> AsyncioConnection:
+    def _live(self) -> LaneConnection:
         if self._connection is None or not self._connection.is_open:
             raise Unavailable(str(self._trouble) if self._trouble else "the broker is not connected")
         return self._connection

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
-from pika import exceptions as failures
-from pika.adapters.asyncio_connection import AsyncioConnection
-from pika.channel import Channel
+from pika.exceptions import AMQPError
 
 from manman.errors import ManManError, Unavailable
-from manman.events.bus import NO_HEADERS, Delivery, QueueMissing
-from manman.events.envelope import Header
-from manman.events.rabbit import link
+from manman.events.bus import Delivery, QueueMissing
+from manman.events.rabbit import frames, link
+from manman.events.rabbit.lane import LaneChannel, LaneConnection
 
-COUNT_HEADER = "x-delivery-count"
+CONSUMER_TAG = "m"  # every message carries it; a channel has one consumer
 
 
 class RabbitConsumer:
@@ -25,22 +23,24 @@ class RabbitConsumer:
 
     def __init__(self, queue: str) -> None:
         self._queue = queue
-        self._channel: Channel
+        self._channel: LaneChannel
         self._arrived: deque[Delivery] = deque()
-        self._unacked: dict[int, None] = {}
+        self._enough = 1  # how many must have arrived for whoever waits
+        self._settled = Settled()
         self._more = asyncio.Event()
         self._ended: ManManError | None = None
 
     @classmethod
-    async def open(cls, connection: AsyncioConnection, queue: str, prefetch: int) -> RabbitConsumer:
+    async def open(cls, connection: LaneConnection, queue: str, prefetch: int) -> RabbitConsumer:
         """Consuming when this returns; raises `QueueMissing`, `QueueLocked` or `NotAllowed`."""
         consumer = cls(queue)
         channel = await link.open_channel(connection, on_closed=lambda error: consumer._end(link.ours(error)))
         consumer._channel = channel
         channel.add_on_cancel_callback(lambda _: consumer._end(QueueMissing(f"queue {queue!r} was deleted")))
+        channel.take = consumer._take
         try:
             await link.reply(channel, channel.basic_qos, prefetch_count=prefetch)
-            await link.reply(channel, channel.basic_consume, queue, consumer._take)
+            await link.reply(channel, channel.basic_consume, queue, consumer._take_slowly, consumer_tag=CONSUMER_TAG)
         except BaseException:
             await link.close_channel(channel)
             raise
@@ -55,12 +55,18 @@ class RabbitConsumer:
             return []
         if linger:
             await self._until(most, loop.time() + linger.total_seconds())
-        return [self._arrived.popleft() for _ in range(min(most, len(self._arrived)))]
+        arrived = self._arrived
+        if len(arrived) > most:
+            return [arrived.popleft() for _ in range(most)]
+        batch = list(arrived)
+        arrived.clear()
+        return batch
 
     async def _until(self, enough: int, deadline: float | None) -> bool:
         """Whether `enough` have arrived by the loop's time `deadline`; raises what ended the channel."""
         while len(self._arrived) < enough:
             self._check()
+            self._enough = enough
             self._more.clear()
             try:
                 async with asyncio.timeout_at(deadline):
@@ -72,29 +78,27 @@ class RabbitConsumer:
 
     async def ack(self, up_to: Delivery) -> None:
         """See `bus.Consumer.ack`."""
-        self._settle(up_to.tag, multiple=True)
+        self._check()
+        self._ack(up_to.tag, multiple=True)
 
     async def ack_many(self, deliveries: Sequence[Delivery]) -> None:
         """See `bus.Consumer.ack_many`; what is a run from the oldest unsettled one is settled by one frame."""
+        self._check()
         tags = sorted(delivery.tag for delivery in deliveries)
-        run = 0
-        for known, tag in zip(list(self._unacked), tags, strict=False):
-            if known != tag:
-                break
-            run += 1
+        run = self._settled.run(tags)
         if run:
-            self._settle(tags[run - 1], multiple=True)
+            self._ack(tags[run - 1], multiple=True)
         for tag in tags[run:]:
-            self._settle(tag, multiple=False)
+            self._ack(tag, multiple=False)
 
     async def reject(self, delivery: Delivery) -> None:
         """See `bus.Consumer.reject`."""
         self._check()
         try:
             self._channel.basic_reject(delivery.tag, requeue=False)
-        except failures.AMQPError as error:
+        except AMQPError as error:
             raise link.ours(error) from error
-        self._unacked.pop(delivery.tag, None)
+        self._settled.add(delivery.tag)
 
     async def close(self) -> None:
         """See `bus.Consumer.close`. Never `basic.cancel`, after which unacked messages come behind the waiting
@@ -102,19 +106,14 @@ class RabbitConsumer:
         self._end(Unavailable("this consumer is closed"))
         await link.close_channel(self._channel)
 
-    def _settle(self, tag: int, *, multiple: bool) -> None:
-        self._check()
-        try:
-            self._channel.basic_ack(tag, multiple=multiple)
-        except failures.AMQPError as error:
-            raise link.ours(error) from error
-        if not multiple:
-            self._unacked.pop(tag, None)
-            return
-        for known in list(self._unacked):
-            if known > tag:
-                break
-            del self._unacked[known]
+    def _ack(self, tag: int, *, multiple: bool) -> None:
+        if not self._channel.is_open:
+            raise Unavailable("the channel is closing")
+        self._channel.connection.emit([frames.ack(self._channel.channel_number, tag, multiple=multiple)], 1)
+        if multiple:
+            self._settled.add_up_to(tag)
+        else:
+            self._settled.add(tag)
 
     def _check(self) -> None:
         if self._ended is not None:
@@ -126,35 +125,64 @@ class RabbitConsumer:
         self._arrived.clear()
         self._more.set()
 
-    def _take(self, _channel: Any, method: Any, properties: Any, body: bytes) -> None:
+    def _take(self, delivery: Delivery) -> None:
         if self._ended is not None:
             return
-        raw: dict[str, Any] = properties.headers or {}
-        self._unacked[method.delivery_tag] = None
-        self._arrived.append(
+        arrived = self._arrived
+        arrived.append(delivery)
+        if len(arrived) >= self._enough:
+            self._more.set()
+
+    def _take_slowly(self, _channel: Any, method: Any, properties: Any, body: bytes) -> None:
+        """A message that pika put together."""
+        headers, attempts, message_id, user_id = frames.of_pika(properties)
+        self._take(
             Delivery(
                 tag=method.delivery_tag,
                 exchange=method.exchange,
                 key=method.routing_key,
                 body=body,
-                headers=_plain(raw) if raw else NO_HEADERS,
-                attempts=int(raw.get(COUNT_HEADER, 0)),
+                headers=headers,
+                attempts=attempts,
                 redelivered=bool(method.redelivered),
-                message_id=properties.message_id,
-                user_id=properties.user_id,
+                message_id=message_id,
+                user_id=user_id,
             )
         )
-        self._more.set()
 
 
-def _plain(raw: dict[str, Any]) -> Mapping[str, Header]:
-    """Headers of simple types; the broker's own (`x-…`) and nested ones are left out, times become RFC 3339."""
-    out: dict[str, Header] = {}
-    for name, value in raw.items():
-        if name.startswith("x-"):
-            continue
-        if isinstance(value, datetime):
-            out[name] = value.isoformat()
-        elif value is None or isinstance(value, str | int | float | bool):
-            out[name] = value
-    return out
+class Settled:
+    """Which of a channel's tags (1, 2, 3, …) are settled: all up to a mark, and some above it."""
+
+    def __init__(self) -> None:
+        self._mark = 0
+        self._above: set[int] = set()
+
+    def add(self, tag: int) -> None:
+        """One is."""
+        self._above.add(tag)
+        self._rise()
+
+    def add_up_to(self, tag: int) -> None:
+        """All up to this one are."""
+        if tag > self._mark:
+            self._mark = tag
+            if self._above:
+                self._above = {other for other in self._above if other > tag}
+                self._rise()
+
+    def run(self, tags: Sequence[int]) -> int:
+        """How many of these rising tags have nothing unsettled between them and before them."""
+        mark = self._mark
+        for n, tag in enumerate(tags):
+            while mark + 1 in self._above:
+                mark += 1
+            if tag != mark + 1:
+                return n
+            mark = tag
+        return len(tags)
+
+    def _rise(self) -> None:
+        while self._mark + 1 in self._above:
+            self._mark += 1
+            self._above.discard(self._mark)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from pika.adapters.asyncio_connection import AsyncioConnection
-
 from manman.events.bus import NO_DELIVERY_LIMIT, Kind, Queue, Topology
 from manman.events.rabbit import link
+from manman.events.rabbit.lane import LaneConnection
 
 
 def arguments(queue: Queue) -> dict[str, Any]:
@@ -27,7 +26,7 @@ def arguments(queue: Queue) -> dict[str, Any]:
     return {name: value for name, value in wanted.items() if value is not None}
 
 
-async def declare(connection: AsyncioConnection, topology: Topology) -> None:
+async def declare(connection: LaneConnection, topology: Topology) -> None:
     """Exchanges, then queues, then bindings, on a channel of its own; the first refusal is raised."""
     channel = await link.open_channel(connection)
     try:

@@ -11,15 +11,16 @@ from urllib.parse import unquote, urlsplit
 
 import pika
 from pika import exceptions as failures
-from pika.adapters.asyncio_connection import AsyncioConnection
 from pika.channel import Channel
 
 from manman.errors import BadSetting, ManManError, OutOfReach, Unavailable
 from manman.events.bus import NotAllowed, QueueDiffers, QueueLocked, QueueMissing
+from manman.events.rabbit.lane import LaneChannel, LaneConnection
 
 Answer = TypeVar("Answer")
 
 REPLY_SECONDS = 30.0  # a queue without a leader answers nothing at all
+CLOSE_SECONDS = 5.0
 HEARTBEAT_SECONDS = 3  # a frozen consumer is then replaced in 6.7 s, with 4 in up to 10.7
 REFUSED_BY_BROKER = 530  # NOT_ALLOWED: unknown vhost, or no access to it
 
@@ -54,13 +55,13 @@ def place(made: pika.URLParameters) -> str:
     return f"{made.host}:{made.port}, vhost {unquote(made.virtual_host)!r}"
 
 
-async def open_connection(made: pika.URLParameters, setting: str) -> AsyncioConnection:
+async def open_connection(made: pika.URLParameters, setting: str) -> LaneConnection:
     """An open connection; raises `OutOfReach` when broker refuses user or vhost, `Unavailable` when it cannot be
     reached."""
-    opened: asyncio.Future[AsyncioConnection] = asyncio.get_running_loop().create_future()
+    opened: asyncio.Future[LaneConnection] = asyncio.get_running_loop().create_future()
 
     def on_open(connection: Any) -> None:
-        if opened.cancelled():
+        if opened.done():
             connection.close()
         else:
             opened.set_result(connection)
@@ -69,15 +70,26 @@ async def open_connection(made: pika.URLParameters, setting: str) -> AsyncioConn
         if not opened.done():
             opened.set_exception(error if isinstance(error, Exception) else RuntimeError(str(error)))
 
-    connection = AsyncioConnection(made, on_open_callback=on_open, on_open_error_callback=on_error)
+    connection = LaneConnection(made, on_open_callback=on_open, on_open_error_callback=on_error)
     try:
-        return await opened
-    except asyncio.CancelledError:
+        return await _in_time(opened)
+    except BaseException as error:
         if not connection.is_closed and not connection.is_closing:
             connection.close()
-        raise
-    except Exception as error:
+        if isinstance(error, ManManError) or not isinstance(error, Exception):
+            raise
         raise _refusal(error, made, setting) from error
+
+
+async def close_connection(connection: LaneConnection, ended: asyncio.Future[BaseException]) -> None:
+    """Closes and waits for `ended`, which its close callback sets; a broker that does not answer is hung up on."""
+    if connection.is_open:
+        connection.close()
+    if not connection.is_closed:
+        await asyncio.wait([ended], timeout=CLOSE_SECONDS)
+    if not connection.is_closed:
+        connection.hang_up()
+        await asyncio.wait([ended], timeout=CLOSE_SECONDS)
 
 
 def _refusal(error: Exception, made: pika.URLParameters, setting: str) -> ManManError:
@@ -121,10 +133,14 @@ def _why(error: Exception) -> str:
 
 
 async def open_channel(
-    connection: AsyncioConnection, on_closed: Callable[[BaseException], None] | None = None
-) -> Channel:
+    connection: LaneConnection, on_closed: Callable[[BaseException], None] | None = None
+) -> LaneChannel:
     """An open channel; `on_closed` is told why it ended. Raises `Unavailable` when the connection is gone."""
-    opened: asyncio.Future[Channel] = asyncio.get_running_loop().create_future()
+    opened: asyncio.Future[LaneChannel] = asyncio.get_running_loop().create_future()
+
+    def on_open(channel: LaneChannel) -> None:
+        if not opened.done():
+            opened.set_result(channel)
 
     def on_close(_: Channel, error: Exception) -> None:
         if not opened.done():
@@ -133,7 +149,7 @@ async def open_channel(
             on_closed(error)
 
     try:
-        channel: Channel = connection.channel(on_open_callback=lambda made: opened.done() or opened.set_result(made))  # type: ignore[func-returns-value]
+        channel: LaneChannel = connection.channel(on_open_callback=on_open)
         channel.add_on_close_callback(on_close)
         return await _in_time(opened)
     except Exception as error:
@@ -161,7 +177,7 @@ async def reply(channel: Channel, operation: Callable[..., Any], *arguments: Any
 
 
 async def close_channel(channel: Channel) -> None:
-    """Closes and waits until the broker knows; harmless on a closed one."""
+    """Closes and waits until the broker knows, a few seconds at most; harmless on a closed one."""
     if channel.is_closed:
         return
     closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -171,7 +187,7 @@ async def close_channel(channel: Channel) -> None:
             channel.close()
     except failures.AMQPError:
         return
-    await asyncio.wait([closed], timeout=REPLY_SECONDS)
+    await asyncio.wait([closed], timeout=CLOSE_SECONDS)
 
 
 async def _in_time(answer: asyncio.Future[Answer]) -> Answer:

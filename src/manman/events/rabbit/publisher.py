@@ -3,58 +3,67 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
-import pika
-from pika.adapters.asyncio_connection import AsyncioConnection
-from pika.channel import Channel
-
 from manman.errors import Unavailable
 from manman.events.bus import Outcome, Outgoing
-from manman.events.rabbit import link
+from manman.events.rabbit import frames, link
+from manman.events.rabbit.lane import LaneChannel, LaneConnection
 
 CONFIRM_SECONDS = 30.0
+CHUNK_BYTES = 1 << 18  # what the socket does not take at once is copied
 
 
 class _Batch:
-    """The messages of one call that are not settled yet; `done` gets their outcomes, in order."""
+    """The messages of one call, with tags from `first`; `done` gets their outcomes, in order."""
 
-    __slots__ = ("done", "left", "outcomes")
+    __slots__ = ("done", "first", "last", "left", "outcomes")
 
-    def __init__(self, size: int) -> None:
-        self.outcomes: list[Outcome | None] = [None] * size
-        self.left = size
+    def __init__(self, first: int, size: int) -> None:
+        self.first, self.last, self.left = first, first + size - 1, size
+        self.outcomes = [Outcome.CONFIRMED] * size
         self.done: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
 
-    def settle(self, n: int, outcome: Outcome) -> None:
-        # A message that was returned is confirmed right after: it stays unroutable.
-        if self.outcomes[n] is None:
-            self.outcomes[n] = outcome
-        self.left -= 1
+    def refuse(self, tag: int) -> None:
+        # A message that was returned is confirmed or refused right after: it stays unroutable.
+        if self.outcomes[tag - self.first] is Outcome.CONFIRMED:
+            self.outcomes[tag - self.first] = Outcome.NACKED
+
+    def settle(self, count: int) -> None:
+        self.left -= count
         if not self.left and not self.done.done():
-            self.done.set_result([found for found in self.outcomes if found is not None])
+            self.done.set_result(self.outcomes)
 
 
 class Publisher:
     """Messages of any number of calls on one channel. A channel that the broker closed fails all of them and is not
     used again."""
 
-    def __init__(self, channel: Channel, user_id: str) -> None:
+    def __init__(self, channel: LaneChannel, user_id: str) -> None:
         self._channel = channel
-        self._user_id = user_id
+        self._connection: LaneConnection = channel.connection
+        self._writer = frames.Writer(channel.channel_number, user_id, self._connection._body_max_length)
         self._tag = 0
-        self._open: dict[int, tuple[_Batch, int]] = {}
+        self._mark = 0  # all tags up to it are settled,
+        self._above: set[int] = set()  # and these
+        self._open: deque[_Batch] = deque()  # in the order published
 
     @classmethod
-    async def open(cls, connection: AsyncioConnection, user_id: str) -> Publisher:
+    async def open(cls, connection: LaneConnection, user_id: str) -> Publisher:
         """A fresh channel in confirm mode."""
         made: list[Publisher] = []
         channel = await link.open_channel(connection, on_closed=lambda error: made[0]._fail(error) if made else None)
         publisher = cls(channel, user_id)
         made.append(publisher)
         channel.add_on_return_callback(publisher._returned)
-        await link.reply(channel, channel.confirm_delivery, publisher._confirmed)
+        try:
+            await link.reply(channel, channel.confirm_delivery, lambda _: None)
+        except BaseException:
+            await link.close_channel(channel)
+            raise
+        channel.confirmed = publisher._confirmed
         return publisher
 
     @property
@@ -63,14 +72,12 @@ class Publisher:
         return bool(self._channel.is_open)
 
     async def publish(self, batch: Sequence[Outgoing]) -> list[Outcome]:
-        """Outcomes in the batch's order; raises what closed the channel, `TimedOut` after 30 s without the last
+        """Outcomes in the batch's order; raises what closed the channel, `Unavailable` after 30 s without the last
         confirm."""
         if not batch:
             return []
-        waiting = _Batch(len(batch))
         try:
-            for n, message in enumerate(batch):
-                self._send(message, waiting, n)
+            waiting = self._send(batch)
             async with asyncio.timeout(CONFIRM_SECONDS):
                 return await waiting.done
         except TimeoutError:
@@ -83,49 +90,68 @@ class Publisher:
         """Closes the channel; what is unconfirmed fails."""
         await link.close_channel(self._channel)
 
-    def _send(self, message: Outgoing, waiting: _Batch, n: int) -> None:
-        tag = self._tag + 1
-        # AMQP's basic.return names no delivery tag, so a message that may be returned carries it.
-        mark = str(tag) if message.mandatory else None
-        properties = pika.BasicProperties(
-            content_type="application/json",
-            delivery_mode=2,
-            headers=dict(message.headers) or None,
-            message_id=message.message_id,
-            correlation_id=mark,
-            user_id=self._user_id,
-            expiration=None if message.ttl is None else str(max(0, int(message.ttl.total_seconds() * 1000))),
-        )
-        self._channel.basic_publish(
-            message.exchange, message.key, message.body, properties, mandatory=message.mandatory
-        )
+    def _send(self, batch: Sequence[Outgoing]) -> _Batch:
+        """Writes all of it or, where a message has no form in AMQP, nothing."""
+        if not self._channel.is_open:
+            raise Unavailable("the channel is closed")
+        chunks: list[bytes] = []
+        out: list[bytes] = []
+        size, tag, write = 0, self._tag, self._writer.message
+        for message in batch:
+            tag += 1
+            # AMQP's basic.return names no delivery tag, so a message that may be returned carries it.
+            size += write(out, message, str(tag) if message.mandatory else None)
+            if size > CHUNK_BYTES:
+                chunks.append(b"".join(out))
+                out.clear()
+                size = 0
+        chunks.append(b"".join(out))
+        waiting = _Batch(self._tag + 1, len(batch))
         self._tag = tag
-        self._open[tag] = (waiting, n)
+        self._open.append(waiting)
+        self._connection.emit([chunk for chunk in chunks if chunk], 3 * len(batch))
+        return waiting
 
-    def _confirmed(self, frame: Any) -> None:
-        method = frame.method
-        outcome = Outcome.CONFIRMED if isinstance(method, pika.spec.Basic.Ack) else Outcome.NACKED
-        tags = [method.delivery_tag]
-        if method.multiple:
-            tags = []
-            for tag in self._open:  # in the order published
-                if tag > method.delivery_tag:
-                    break
-                tags.append(tag)
-        for tag in tags:
-            waiting, n = self._open.pop(tag)
-            waiting.settle(n, outcome)
+    def _confirmed(self, tag: int, multiple: bool, is_ack: bool) -> None:
+        if multiple:
+            self._up_to(tag, is_ack)
+            self._mark = max(self._mark, tag)
+            if self._above:
+                self._above = {other for other in self._above if other > tag}
+        else:
+            batch = next(batch for batch in self._open if tag <= batch.last)
+            if not is_ack:
+                batch.refuse(tag)
+            batch.settle(1)
+            self._above.add(tag)
+        while self._mark + 1 in self._above:
+            self._mark += 1
+            self._above.discard(self._mark)
+        while self._open and self._open[0].last <= self._mark:
+            self._open.popleft()
+
+    def _up_to(self, tag: int, is_ack: bool) -> None:
+        for batch in self._open:
+            first, last = max(batch.first, self._mark + 1), min(batch.last, tag)
+            before = [other for other in self._above if first <= other <= last]
+            if not is_ack:
+                for refused in set(range(first, last + 1)).difference(before):
+                    batch.refuse(refused)
+            if first <= last:
+                batch.settle(last + 1 - first - len(before))
 
     def _returned(self, _channel: Any, _method: Any, properties: Any, _body: bytes) -> None:
-        waiting, n = self._open[int(properties.correlation_id)]
-        waiting.outcomes[n] = Outcome.UNROUTABLE
+        tag = int(properties.correlation_id)
+        for batch in self._open:
+            if batch.first <= tag <= batch.last:
+                batch.outcomes[tag - batch.first] = Outcome.UNROUTABLE
 
     def _fail(self, error: BaseException) -> None:
-        waiting = {id(batch): batch for batch, _ in self._open.values() if not batch.done.done()}
+        waiting = [batch for batch in self._open if not batch.done.done()]
         self._open.clear()
         why = link.ours(error)
         if len(waiting) > 1 and not isinstance(why, Unavailable):
             # The broker does not say whose message it refused.
             why = Unavailable(f"the broker closed the channel that several publish on: {why}")
-        for batch in waiting.values():
+        for batch in waiting:
             batch.done.set_exception(why)
