@@ -162,8 +162,8 @@ class Replica:
 
     async def _sweeps(self, lease: Lease) -> None:
         backoff, turn = self.backoff(), 0
-        often = [hosts.step, deadlines.step, wishes.step, reports.missing]
-        seldom = [reports.differing, lost.Lost(timedelta(days=1)).step]
+        often = [hosts.Silent().step, deadlines.step, wishes.step, reports.missing]
+        seldom = [reports.Differing().step, lost.Lost(timedelta(days=1)).step]
         while True:
             await self.time.sleep(SWEEPS_EVERY)
             turn += 1

@@ -12,7 +12,7 @@ from integration.processor_house import House, house
 from manman.events.bus import Binding, Overflow, Queue, Topology
 from manman.processor.batch import Rules
 from manman.processor.leading import Lease, NotLeading
-from manman.processor.sweeps import lost, retention
+from manman.processor.sweeps import hosts, lost, retention
 from manman.store import leadership
 
 
@@ -63,6 +63,39 @@ async def test_a_lease_is_one_holders_and_its_term_rises_with_each_new_one(home:
         assert await leadership.take(conn, "x", "a", lasts=span) == 1
         await conn.execute("UPDATE leases SET until = clock() - interval '1 second' WHERE name = 'x'")
         assert await leadership.take(conn, "x", "b", lasts=span) == 2
+
+
+async def test_a_sweep_that_takes_its_time_costs_the_leader_nothing(home: House) -> None:
+    await until_leading(home)
+    [holder] = await home.rows("SELECT holder, term FROM leases WHERE name = 'sweeps'")
+    lease = Lease("sweeps", holder[0], home.pool)
+    async with lease.transaction() as conn:
+        for _ in range(12):  # longer than the lease lasts: it is renewed meanwhile
+            await asyncio.sleep(0.4)
+            await conn.execute("SELECT")
+    assert home.leads()
+    assert await home.rows("SELECT holder, term FROM leases WHERE name = 'sweeps' AND until > clock()") == [holder]
+
+
+async def test_more_hosts_than_one_transaction_takes_are_all_marked_and_all_told_alike(
+    home: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hosts, "MOST", 3)
+    monkeypatch.setattr(hosts, "ANNOUNCED_TOGETHER", 2)
+    await until_leading(home)
+    agents = [await home.host(queue=False) for _ in range(10)]
+    session = await home.session(await home.deployment(agents[9]))
+
+    async def marked() -> bool:
+        await agents[0].heartbeat()
+        return bool(await home.value("SELECT count(*) = 9 FROM host_history WHERE to_status = 'stale'"))
+
+    for agent in agents:
+        await agent.heartbeat()
+    await home.until("nine of ten marked", marked)
+    for agent in agents[1:]:
+        assert (await home.until_event("manman.host.stale", host_id=agent.id))["mass"] is True
+    await home.until_event("manman.session.unreachable", session_id=session)
 
 
 async def test_a_subscribers_full_queue_holds_up_nobody_and_makes_few_copies(
@@ -148,14 +181,14 @@ async def test_what_is_older_than_its_retention_goes_and_what_is_live_or_unpubli
     await home.until_event("manman.session.crashed", session_id=done)
     await home.execute("UPDATE sessions SET ended_at = clock() - interval '100 days' WHERE id = $1", done)
     await home.execute("UPDATE sessions SET at = clock() - interval '100 days' WHERE id = $1", live)
-    await home.execute("UPDATE events SET at = clock() - interval '8 days'")
 
     async def all_published() -> bool:
-        return bool(
-            await home.value("SELECT count(DISTINCT value) = 1 FROM counters WHERE name IN ('events', 'published')")
-        )
+        query = """SELECT count(DISTINCT value) = 1 AND NOT EXISTS (SELECT FROM outbox WHERE exchange IS DISTINCT FROM 'manman')
+                     FROM counters WHERE name IN ('events', 'published')"""
+        return bool(await home.value(query))
 
     await home.until("the cursor at the end", all_published)
+    await home.execute("UPDATE events SET at = clock() - interval '8 days'")
     rules = Rules(threshold=timedelta(seconds=2), start_deadline=timedelta(minutes=2), chance=lambda n: b"\x07" * n)
     sweep = retention.Retention(histories=timedelta(days=90), events=timedelta(days=7))
     async with home.pool.transaction() as conn:

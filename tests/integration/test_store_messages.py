@@ -149,10 +149,22 @@ async def test_nobody_takes_a_lease_over_while_its_holders_transaction_goes_on(p
         async with leader.transaction():
             assert await leadership.is_mine(leader, "sweep", "a")
             await asyncio.sleep(0.5)
-            taking = asyncio.create_task(leadership.take(other, "sweep", "b"))
-            await asyncio.sleep(0.2)
-            assert not taking.done()
-        assert await taking is not None
+            assert await leadership.take(other, "sweep", "b") is None
+        assert await leadership.take(other, "sweep", "b") is not None
+
+
+async def test_a_leader_renews_and_releases_while_a_transaction_of_its_own_goes_on(pool: Pool) -> None:
+    async with pool.acquire() as sweeping, pool.acquire() as renewing, pool.acquire() as other:
+        await sweeping.execute("SET lock_timeout = '100 ms'")
+        term = await leadership.take(renewing, "sweep", "a", lasts=timedelta(milliseconds=300))
+        async with sweeping.transaction():
+            assert await leadership.is_mine(sweeping, "sweep", "a")
+            assert await leadership.renew(renewing, "sweep", "a", lasts=timedelta(minutes=1)) == term
+            assert await leadership.take(other, "sweep", "b") is None
+            await leadership.release(renewing, "sweep", "a")
+            assert await leadership.holder_of(renewing, "sweep") is None
+            assert await leadership.take(other, "sweep", "b") is None
+        assert await leadership.take(other, "sweep", "b") == term + 1
 
 
 async def test_of_many_that_want_to_lead_one_does(pool: Pool) -> None:

@@ -7,6 +7,7 @@ leases are given up, so that it leads at once. What does not end within the shut
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Collection
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
@@ -49,11 +50,14 @@ RELAY_LOOKS_EVERY = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """A sweep and how often it looks, in seconds."""
+    """A sweep and how often it looks, in seconds; one that says `more` goes on after `pace`. `patient` ones take turns, so that
+    they never hold more than one connection."""
 
     act: Act
     every: float
     step: Callable[[Connection, Rules], Awaitable[dict[str, int]]]
+    pace: float = 0.1
+    patient: bool = True
 
 
 @dataclass(slots=True)
@@ -102,6 +106,7 @@ class Processor:
         self._chance = chance
         self._pool = pool
         self._serve_health = serve_health and settings.health_check_port > 0
+        self._turns = asyncio.Lock()
         self._news = {name: asyncio.Event() for name in ("relay", "commands")}
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -209,11 +214,11 @@ class Processor:
             histories=timedelta(days=settings.retention_days), events=timedelta(days=settings.event_retention_days)
         )
         return [
-            Sweep(acts.SWEEP_HOSTS, interval, hosts.step),
+            Sweep(acts.SWEEP_HOSTS, interval, hosts.Silent().step, pace=0.0, patient=False),
             Sweep(acts.SWEEP_DEADLINES, interval, deadlines.step),
             Sweep(acts.SWEEP_WISHES, interval, wishes.step),
             Sweep(acts.SWEEP_REPORTS, interval, reports.missing),
-            Sweep(acts.SWEEP_REPORTS, 30, reports.differing),
+            Sweep(acts.SWEEP_REPORTS, 30, reports.Differing().step),
             Sweep(acts.SWEEP_LOST, 30, lost.Lost(lost_after).step),
             Sweep(acts.SWEEP_RETENTION, 60, kept.step),
         ]
@@ -248,16 +253,18 @@ class Processor:
                 await _until(news, stop, RELAY_LOOKS_EVERY)
 
     async def _sweep(self, sweep: Sweep, lease: Lease, stop: asyncio.Event) -> None:
-        async def step() -> None:
-            async with lease.transaction() as conn:
+        async def step() -> bool:
+            async with self._turns if sweep.patient else nullcontext(), lease.transaction() as conn:
                 with observe(sweep.act) as seen:
-                    seen.add(**await sweep.step(conn, self.rules))
+                    done = await sweep.step(conn, self.rules)
+                    seen.add(**done)
+            return bool(done.get("more"))
 
         backoff = self._backoff()
         while not stop.is_set():
             if await _until(lease.led, stop, sweep.every):
-                await self._once(sweep.act.name, step, backoff, stop)
-                await _until(stop, stop, sweep.every)
+                more = await self._once(sweep.act.name, step, backoff, stop)
+                await _until(stop, stop, sweep.pace if more else sweep.every)
 
     async def _repeat(
         self, name: str, step: Callable[[], Awaitable[None]], stop: asyncio.Event, *, every: float

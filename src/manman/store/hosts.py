@@ -132,14 +132,23 @@ async def list_stale(conn: Connection, threshold: timedelta) -> list[Silent]:
     ]
 
 
-async def mark_offline(conn: Connection, threshold: timedelta, reconnect: timedelta | None = None) -> list[Marked]:
-    """The sweep: finds, marks and records silent hosts in one statement, for any number of them; the caller announces them in
-    the same transaction.
+async def mark_offline(
+    conn: Connection,
+    threshold: timedelta,
+    reconnect: timedelta | None = None,
+    *,
+    most: int = 1000,
+    mass: bool | None = None,
+) -> list[Marked]:
+    """The sweep: finds, marks and records silent hosts in one statement, at most `most` of them, by id; the caller announces them
+    in the same transaction.
 
     Nothing is marked unless heartbeats come through and have for longer than threshold + reconnect (one threshold unless given).
-    When more than half of at least four are silent they wait one further threshold, and are marked with `mass`.
+    When more than half of at least four are silent they wait one further threshold, and are marked with `mass`. Where more are
+    silent than `most`, `mass` hands what was said of the first ones to those that follow.
     """
-    found = await conn.fetch(sql["mark_offline"], threshold, reconnect if reconnect is not None else threshold)
+    reconnect = threshold if reconnect is None else reconnect
+    found = await conn.fetch(sql["mark_offline"], threshold, reconnect, most, mass)
     return [
         Marked(
             host_id=HostId(row["host"]),

@@ -45,14 +45,14 @@ WHERE b.last_seen < clock() - $1::interval
 ORDER BY b.host;
 
 -- name: mark_offline
--- Judges only what could have been heard; the locked rows are those that are silent, so a host that has just beaten is not marked.
--- More than half of at least four wait until the first of them has been silent for two thresholds.
+-- Judges only what could have been heard; the rows are locked with the condition, so a host that has just beaten is not marked.
+-- More than half of at least four wait until the first of them has been silent for two thresholds. The first $3 of them are marked;
+-- for the next ones $4 says how all were judged. By keys, not by a join: the planner takes a third of all hosts for silent.
 WITH ear AS (
     SELECT FROM pulse WHERE last > clock() - interval '3 seconds' AND since < clock() - ($1::interval + $2::interval)
-), silent AS (
+), silent AS MATERIALIZED (
     SELECT host, last_seen FROM host_heartbeats
     WHERE online AND last_seen < clock() - $1::interval AND EXISTS (SELECT FROM ear)
-    ORDER BY host FOR UPDATE SKIP LOCKED
 ), counted AS MATERIALIZED (
     -- Whether the silent are more than half: nobody need count further than to twice their number.
     SELECT count(*) AS silent, coalesce(min(last_seen) < clock() - 2 * $1::interval, false) AS waited,
@@ -60,11 +60,15 @@ WITH ear AS (
                                    LIMIT (SELECT greatest(4, 2 * count(*)) FROM silent)) AS few) AS online
     FROM silent
 ), judged AS (
-    SELECT online >= 4 AND silent * 2 > online AS mass, waited FROM counted
+    SELECT coalesce($4::boolean, online >= 4 AND silent * 2 > online) AS mass, waited OR $4::boolean IS NOT NULL AS waited FROM counted
+), due AS (
+    SELECT host FROM host_heartbeats
+    WHERE host = ANY (ARRAY(SELECT host FROM silent WHERE (SELECT NOT mass OR waited FROM judged) ORDER BY host LIMIT $3::bigint))
+      AND online AND last_seen < clock() - $1::interval
+    ORDER BY host FOR UPDATE SKIP LOCKED
 ), marked AS (
-    -- By keys, not by a join: the planner takes a third of all hosts for silent, and would read both tables whole.
     UPDATE host_heartbeats b SET online = false, returned_at = NULL
-    FROM judged j WHERE (NOT j.mass OR j.waited) AND b.host = ANY (ARRAY(SELECT host FROM silent))
+    FROM judged j WHERE b.host = ANY (ARRAY(SELECT host FROM due))
     RETURNING b.host, b.last_seen, j.mass
 ), numbered AS (
     UPDATE hosts h SET history_number = h.history_number + 1

@@ -39,7 +39,10 @@ async def take(
     lasts: timedelta = LASTS,
     facts: Mapping[str, Any] | None = None,
 ) -> int | None:
-    """Takes or renews a lease; the term (rising with each new holder), or None while it is somebody else's."""
+    """Takes or renews a lease; the term (rising with each new holder), or None while it is somebody else's.
+
+    Renewing never waits for the holder's own transactions; nobody takes over while one of them goes on.
+    """
     term: int | None = await conn.fetchval(sql["take"], name, kind, holder, lasts, dict(facts or {}))
     return term
 

@@ -42,6 +42,15 @@ class Revoked:
     version: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slice:
+    """Hosts above `after` up to `last`; `full`: there may be more behind it."""
+
+    after: HostId
+    last: HostId
+    full: bool
+
+
 async def pulse(conn: Connection) -> tuple[Pulse | None, datetime]:
     """The ear and the database's clock."""
     row = await conn.fetchrow(sql["pulse"])
@@ -96,9 +105,16 @@ async def hosts_to_ask(conn: Connection, threshold: timedelta, most: int) -> lis
     return [HostId(r["host"]) for r in await conn.fetch(sql["hosts_to_ask"], threshold, most)]
 
 
-async def hosts_that_differ(conn: Connection, threshold: timedelta, most: int) -> list[HostId]:
-    """Hosts whose live sessions are not those of the rows."""
-    return [HostId(r["host"]) for r in await conn.fetch(sql["hosts_that_differ"], threshold, most)]
+async def slice_of_hosts(conn: Connection, after: HostId, most: int) -> Slice:
+    """The next piece of hosts by key, for what looks at all of them."""
+    row = await conn.fetchrow(sql["slice"], after, most)
+    return Slice(after=after, last=HostId(row["last"] or after), full=row["many"] == most)
+
+
+async def hosts_that_differ(conn: Connection, threshold: timedelta, piece: Slice) -> list[HostId]:
+    """Hosts of a piece whose live sessions are not those of the rows."""
+    found = await conn.fetch(sql["hosts_that_differ"], threshold, piece.after, piece.last)
+    return [HostId(r["host"]) for r in found]
 
 
 async def ask(conn: Connection, hosts: Collection[HostId]) -> list[HostId]:
@@ -111,7 +127,7 @@ async def lost_hosts(conn: Connection, after: timedelta, most: int) -> list[Host
     return [HostId(r["host"]) for r in await conn.fetch(sql["lost_hosts"], after, most)]
 
 
-Kept = Literal["sessions", "host_history", "deployment_history", "dead_letters", "events"]
+Kept = Literal["sessions", "deployment_history", "dead_letters", "events"]
 
 
 async def forget(conn: Connection, what: Kept, older: timedelta, most: int) -> int:
@@ -119,20 +135,24 @@ async def forget(conn: Connection, what: Kept, older: timedelta, most: int) -> i
     return _count(await conn.execute(sql[f"forget_{what}"], older, most))
 
 
+async def forget_of_hosts(conn: Connection, older: timedelta, piece: Slice) -> int:
+    """Remove what is old of a piece of the hosts: histories beyond the span, journals unused for 30 days, samples by resolution;
+    how many rows went."""
+    gone = _count(await conn.execute(sql["forget_host_history"], piece.after, piece.last, older))
+    gone += _count(await conn.execute(sql["forget_journals"], piece.after, piece.last))
+    return gone + _count(await conn.execute(sql["forget_samples"], piece.after, piece.last))
+
+
 async def forget_leftovers(conn: Connection, most: int) -> int:
-    """Remove what has a span of its own: replies 24 h, journals 30 days, attempts a day, samples by resolution."""
-    return sum(
-        [
-            _count(await conn.execute(sql[f"forget_{what}"], most))
-            for what in ("replies", "journals", "attempts", "samples")
-        ]
-    )
+    """Remove replies after 24 h and notes of attempts after a day, at most `most` of each; how many went of the kind of which
+    most did."""
+    return max([_count(await conn.execute(sql[f"forget_{what}"], most)) for what in ("replies", "attempts")])
 
 
-async def sum_up_samples(conn: Connection) -> None:
-    """Minute samples from those of ten seconds, ten-minute samples from those."""
-    await conn.execute(sql["sum_up_samples"], 10, 60)
-    await conn.execute(sql["sum_up_samples"], 60, 600)
+async def sum_up_samples(conn: Connection, piece: Slice) -> None:
+    """Minute samples from those of ten seconds, ten-minute samples from those, for a piece of the hosts."""
+    await conn.execute(sql["sum_up_samples"], 10, 60, piece.after, piece.last)
+    await conn.execute(sql["sum_up_samples"], 60, 600, piece.after, piece.last)
 
 
 def _unseen(row: Row, status: str | None) -> Unseen:

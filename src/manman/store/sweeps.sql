@@ -77,22 +77,30 @@ SELECT b.host FROM host_heartbeats b
         OR EXISTS (SELECT FROM host_journals j WHERE j.host = b.host AND j.hole_since < clock() - $1::interval))
  ORDER BY b.host LIMIT $2
 
+-- name: slice
+-- The end of the next piece of hosts by key, and how many they are: what looks at all of them does so in pieces.
+SELECT max(x.host) AS last, count(*) AS many
+  FROM (SELECT b.host FROM host_heartbeats b WHERE b.host > $1 ORDER BY b.host LIMIT $2) x
+
 -- name: hosts_that_differ
--- Fresh hosts whose fingerprint of live sessions is not that of the rows and the listed strays. Who tells none is not asked.
-WITH rows AS (
-    SELECT s.host, count(*) AS n, bit_xor(s.id) AS x FROM sessions s
-     WHERE s.status IN ('pending', 'starting', 'running', 'stopping') GROUP BY s.host),
-listed AS (
+-- Fresh hosts of a piece whose fingerprint of live sessions is not that of the rows and the listed strays. Who tells none is not
+-- asked. Rows and strays are read once a piece: what begins is new to the planner, who would read them all again for each host.
+WITH live AS MATERIALIZED (
+    SELECT s.host, s.id FROM sessions s
+     WHERE s.host > $2 AND s.host <= $3 AND s.status IN ('pending', 'starting', 'running', 'stopping')),
+rows AS MATERIALIZED (
+    SELECT host, count(*) AS n, bit_xor(id) AS x FROM live GROUP BY host),
+listed AS MATERIALIZED (
     SELECT y.host, count(*) AS n, bit_xor(y.session) AS x FROM strays y
-     WHERE NOT EXISTS (SELECT FROM sessions s WHERE s.id = y.session AND s.host = y.host
-                          AND s.status IN ('pending', 'starting', 'running', 'stopping'))
+     WHERE y.host > $2 AND y.host <= $3 AND NOT EXISTS (SELECT FROM live WHERE live.id = y.session AND live.host = y.host)
      GROUP BY y.host)
 SELECT b.host
   FROM host_heartbeats b LEFT JOIN rows r ON r.host = b.host LEFT JOIN listed y ON y.host = b.host
- WHERE b.online AND b.boot > 0 AND b.last_seen > clock() - $1::interval
+ WHERE b.host > $2 AND b.host <= $3
+   AND b.online AND b.boot > 0 AND b.last_seen > clock() - $1::interval
    AND (b.asked_at IS NULL OR b.asked_at < clock() - $1::interval)
    AND (b.live_count <> coalesce(r.n, 0) + coalesce(y.n, 0) OR b.live_xor <> coalesce(r.x, 0) # coalesce(y.x, 0))
- ORDER BY b.host LIMIT $2
+ ORDER BY b.host
 
 -- name: ask
 UPDATE host_heartbeats b SET asked_at = clock()
@@ -113,8 +121,7 @@ DELETE FROM sessions WHERE id IN (
      ORDER BY ended_at, id LIMIT $2)
 
 -- name: forget_host_history
-DELETE FROM host_history WHERE (host, number) IN (
-    SELECT host, number FROM host_history WHERE recorded_at < clock() - $1::interval LIMIT $2)
+DELETE FROM host_history WHERE host > $1 AND host <= $2 AND recorded_at < clock() - $3::interval
 
 -- name: forget_deployment_history
 DELETE FROM deployment_history WHERE (deployment, number) IN (
@@ -125,39 +132,48 @@ DELETE FROM dead_letters WHERE id IN (
     SELECT id FROM dead_letters WHERE at < clock() - $1::interval ORDER BY at, id LIMIT $2)
 
 -- name: forget_events
--- Never one that is not published yet.
-DELETE FROM events e WHERE (e.epoch, e.position) IN (
-    SELECT o.epoch, o.position FROM events o, installation i
-     WHERE o.at < clock() - $1::interval
-       AND (o.epoch < i.epoch OR o.position <= (SELECT value FROM counters WHERE name = 'published'))
-     ORDER BY o.epoch, o.position LIMIT $2)
+-- Of the oldest, which are the first by position, never one that is not published yet.
+DELETE FROM events e
+ USING (SELECT epoch, position, at FROM events ORDER BY epoch, position LIMIT $2) o, installation i
+ WHERE e.epoch = o.epoch AND e.position = o.position AND o.at < clock() - $1::interval
+   AND (o.epoch < i.epoch OR o.position <= (SELECT value FROM counters WHERE name = 'published'))
 
 -- name: forget_replies
 DELETE FROM idempotency WHERE (caller, key) IN (
     SELECT caller, key FROM idempotency WHERE created_at < clock() - interval '24 hours' LIMIT $1)
 
 -- name: forget_journals
-DELETE FROM host_journals WHERE (host, journal) IN (
-    SELECT host, journal FROM host_journals WHERE last_used < clock() - interval '30 days' LIMIT $1)
+DELETE FROM host_journals WHERE host > $1 AND host <= $2 AND last_used < clock() - interval '30 days'
 
 -- name: forget_attempts
 DELETE FROM attempts WHERE message IN (
     SELECT message FROM attempts WHERE last_at < clock() - interval '1 day' LIMIT $1)
 
 -- name: forget_samples
-DELETE FROM host_samples WHERE (host, resolution, at) IN (
-    SELECT host, resolution, at FROM host_samples
-     WHERE (resolution = 10 AND at < clock() - interval '1 hour') OR (resolution = 60 AND at < clock() - interval '1 day')
-        OR at < clock() - interval '30 days' LIMIT $1)
+-- Of a piece of the hosts, by resolution, each host by its keys.
+DELETE FROM host_samples WHERE ctid = ANY (ARRAY(
+    SELECT f.ctid
+      FROM host_heartbeats b
+     CROSS JOIN (VALUES (10, interval '1 hour'), (60, interval '1 day'), (600, interval '30 days')) AS kept (resolution, span)
+     CROSS JOIN LATERAL (
+           SELECT o.ctid FROM host_samples o
+            WHERE o.host = b.host AND o.resolution = kept.resolution AND o.at < clock() - kept.span OFFSET 0) f
+     WHERE b.host > $1 AND b.host <= $2))
 
 -- name: sum_up_samples
--- A coarser sample of what is complete: $1 is the finer resolution in seconds, $2 the coarser.
+-- A coarser sample of what is complete, for a piece of the hosts: $1 is the finer resolution in seconds, $2 the coarser. Each host's
+-- own are looked up: what is new is beyond the statistics, so that the planner expects none and joins by trying all pairs.
 INSERT INTO host_samples (host, resolution, at, cpu, memory_used, memory_total, disk_used, disk_total, players)
-SELECT f.host, $2::integer, date_bin(make_interval(secs => $2), f.at, 'epoch'), avg(f.cpu), avg(f.memory_used)::bigint,
-       max(f.memory_total), avg(f.disk_used)::bigint, max(f.disk_total), max(f.players)
-  FROM host_samples f
- WHERE f.resolution = $1::integer
-   AND f.at >= date_bin(make_interval(secs => $2), clock(), 'epoch') - make_interval(secs => 3 * $2)
-   AND f.at < date_bin(make_interval(secs => $2), clock(), 'epoch')
- GROUP BY f.host, date_bin(make_interval(secs => $2), f.at, 'epoch')
+SELECT b.host, $2::integer, f.begin, f.cpu, f.memory_used, f.memory_total, f.disk_used, f.disk_total, f.players
+  FROM host_heartbeats b
+ CROSS JOIN LATERAL (
+       SELECT date_bin(make_interval(secs => $2), o.at, 'epoch') AS begin, avg(o.cpu) AS cpu, avg(o.memory_used)::bigint AS memory_used,
+              max(o.memory_total) AS memory_total, avg(o.disk_used)::bigint AS disk_used, max(o.disk_total) AS disk_total,
+              max(o.players) AS players
+         FROM host_samples o
+        WHERE o.host = b.host AND o.resolution = $1::integer
+          AND o.at >= date_bin(make_interval(secs => $2), clock(), 'epoch') - make_interval(secs => 3 * $2)
+          AND o.at < date_bin(make_interval(secs => $2), clock(), 'epoch')
+        GROUP BY 1) f
+ WHERE b.host > $3 AND b.host <= $4
 ON CONFLICT DO NOTHING

@@ -16,7 +16,10 @@ MOST = 500
 
 
 async def step(conn: Connection, rules: Rules) -> dict[str, int]:
-    """End what is due: `ended` sessions, each `crashed` with `start_timeout`, its deployment's wish stopped, one version on."""
+    """End what is due: `ended` sessions, each `crashed` with `start_timeout`, its deployment's wish stopped, one version on.
+
+    `more`: as many as one transaction takes were due.
+    """
     pulse, now = await sweeps.pulse(conn)
     if not hosts.can_judge(pulse, now, rules.threshold, rules.threshold):
         return {"ended": 0}
@@ -30,7 +33,7 @@ async def step(conn: Connection, rules: Rules) -> dict[str, int]:
     for row in [sessions[s] for s in due if s in still and s in sessions]:
         _end(world, row)
     await batch.commit(conn, world, rules)
-    return {"ended": len(world.moved)}
+    return {"ended": len(world.moved), "more": int(len(due) == MOST)}
 
 
 def _end(world: World, row: Session) -> None:

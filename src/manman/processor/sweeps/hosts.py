@@ -1,9 +1,12 @@
-"""Silent hosts: found, marked and announced in one transaction, for any number of them.
+"""Silent hosts: found, marked and announced in one transaction, a thousand of them at a time.
 
 Marking needs an ear: heartbeats come through, and have for long enough that every agent is back. So no restart of broker,
-database or processor makes a host stale.
+database or processor makes a host stale. When more are silent the rest follows at once: bounded transactions hold up no heartbeat
+of those who come back, and end within their time-outs however many there are.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from manman.domain.ids import HostId
@@ -15,24 +18,43 @@ from manman.store import batches, hosts, outbox
 from manman.store.hosts import Marked
 from manman.store.pool import Connection
 
+MOST = 1000
+ANNOUNCED_TOGETHER = 100  # hosts with their sessions: so that the process breathes between statements
 
-async def step(conn: Connection, rules: Rules) -> dict[str, int]:
-    """Mark who is silent: `marked` hosts, and their live sessions, which are `unreachable` from now on."""
-    marked = {one.host_id: one for one in await hosts.mark_offline(conn, rules.threshold)}
-    if not marked:
-        return {"marked": 0}
-    live = await batches.live_on_hosts(conn, marked)
+
+@dataclass(slots=True)
+class Silent:
+    """The sweep. `mass` is what was said of the first ones of a wave while more of it are to be marked."""
+
+    mass: bool | None = None
+
+    async def step(self, conn: Connection, rules: Rules) -> dict[str, int]:
+        """Mark who is silent: `marked` hosts, and their live sessions, which are `unreachable` from now on; `more` follow."""
+        marked = await hosts.mark_offline(conn, rules.threshold, most=MOST, mass=self.mass)
+        self.mass = marked[0].mass if len(marked) == MOST else None
+        if not marked:
+            return {"marked": 0}
+        _, now = await hosts.pulse(conn)
+        unreachable = 0
+        for start in range(0, len(marked), ANNOUNCED_TOGETHER):
+            unreachable += await _announce(conn, marked[start : start + ANNOUNCED_TOGETHER], rules, now)
+        mass = sum(one.mass for one in marked)
+        return {"marked": len(marked), "unreachable": unreachable, "mass": mass, "more": int(self.mass is not None)}
+
+
+async def _announce(conn: Connection, marked: Sequence[Marked], rules: Rules, now: datetime) -> int:
+    """Each host, followed by its live sessions; how many these are."""
+    last_seen = {one.host_id: one.last_seen for one in marked}
+    live = await batches.live_on_hosts(conn, last_seen)
     names = await batches.session_names(conn, [s.id for s in live]) if live else {}
-    _, now = await hosts.pulse(conn)
     sessions: dict[HostId, list[OutboxRow]] = {}
     for session in live:
-        last_seen = marked[session.host_id].last_seen
         called = names.get(session.id, announce.NOBODY)
-        row = announce.unreachable(session, called, last_seen, "host silent", now, rules.chance)
+        row = announce.unreachable(session, called, last_seen[session.host_id], "host silent", now, rules.chance)
         sessions.setdefault(session.host_id, []).append(row)
-    rows = [row for one in marked.values() for row in (_stale(one, rules, now), *sessions.get(one.host_id, ()))]
+    rows = [row for one in marked for row in (_stale(one, rules, now), *sessions.get(one.host_id, ()))]
     await outbox.insert(conn, rows)
-    return {"marked": len(marked), "unreachable": len(live), "mass": sum(one.mass for one in marked.values())}
+    return len(live)
 
 
 def _stale(one: Marked, rules: Rules, now: datetime) -> OutboxRow:

@@ -28,10 +28,10 @@ class Lost:
     async def step(self, conn: Connection, rules: Rules) -> dict[str, int]:
         """Give up what is due: `ended` sessions of `hosts` hosts."""
         pulse, now = await sweeps.pulse(conn)
-        if not hosts.can_judge(pulse, now, HEARD_FOR, timedelta(0)) or hosts.is_mass(*await sweeps.stale_hosts(conn)):
+        if not hosts.can_judge(pulse, now, HEARD_FOR, timedelta(0)):
             return {"ended": 0}
         lost = await sweeps.lost_hosts(conn, self.after, MOST)
-        if not lost:
+        if not lost or hosts.is_mass(*await sweeps.stale_hosts(conn)):
             return {"ended": 0}
         known = await batches.lock_hosts(conn, lost)
         away = {h for h, heard in known.items() if not heard.online}
@@ -48,4 +48,4 @@ class Lost:
             if isinstance(decision, Moved):
                 world.move(decision)
         await batch.commit(conn, world, rules)
-        return {"ended": len(world.moved), "hosts": len(away)}
+        return {"ended": len(world.moved), "hosts": len(away), "more": int(len(lost) == MOST)}

@@ -15,7 +15,7 @@ MOST = 1000
 
 
 async def step(conn: Connection, rules: Rules) -> dict[str, int]:
-    """Repeat: `wishes`, `places` (installs and removals) and `revoked`."""
+    """Repeat: `wishes`, `places` (installs and removals) and `revoked`; `more` are due."""
     wishes = await sweeps.unseen_wishes(conn, rules.threshold, MOST)
     places = await sweeps.unseen_places(conn, rules.threshold, MOST)
     revoked = await sweeps.revocations(conn, rules.threshold, MOST)
@@ -28,7 +28,8 @@ async def step(conn: Connection, rules: Rules) -> dict[str, int]:
         for host, verb, fields in made
     ]
     await outbox.insert(conn, rows)
-    return {"wishes": len(wishes), "places": len(places), "revoked": len(revoked)}
+    counts = {"wishes": len(wishes), "places": len(places), "revoked": len(revoked)}
+    return {**counts, "more": int(MOST in counts.values())}
 
 
 def _ttl(rules: Rules) -> timedelta:
