@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import binascii
 import re
+import ssl
 from datetime import timedelta
 from typing import Any
 
@@ -15,6 +16,7 @@ from manman.api import games, hosts, json, pages
 from manman.api.callers import Caller, Kind, hashed, kind_of, make
 from manman.api.refusals import Fault, InvalidRequest, invalid, not_found
 from manman.api.usecases import use_case
+from manman.domain import pins
 from manman.domain.ids import HostId
 from manman.errors import RefusedError
 from manman.events import credentials, topology
@@ -41,7 +43,21 @@ async def create_join_token(request: pb.CreateJoinTokenRequest, caller: Caller, 
         await hosts.load(conn, host, caller)
     token = make(Kind.JOIN_TOKEN, caller.office.chance)
     row = await host_changes.add_token(conn, hashed(token), request.uses or 1, host, caller.said, lasts)
-    return json.fill(pb.JoinToken(), {**row, "token": token})
+    return json.fill(pb.JoinToken(), {**row, "token": token, "pin": pin_of(caller.office.settings.tls_cert_file)})
+
+
+def pin_of(certificates: str | None) -> str:
+    """The pin of the private authority in the file that the doors present; empty where somebody public vouches for it.
+
+    A public chain ends below its root. Whoever pinned a part of it would be shut out when it is renewed.
+    """
+    if certificates is None:
+        return ""
+    chain = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    chain.load_verify_locations(cafile=certificates)
+    whole = zip(chain.get_ca_certs(), chain.get_ca_certs(binary_form=True), strict=True)
+    roots = [der for shown, der in whole if shown["subject"] == shown["issuer"]]
+    return pins.fingerprint(roots[-1]) if roots else ""
 
 
 @use_case("JoinTokens.ListJoinTokens")

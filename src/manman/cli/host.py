@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from manman.cli import output, place, plain, serve
+from manman.errors import Malformed
 
 app = plain.commands(
     "Run this machine's agent (no command), or join it.", invoke_without_command=True, no_args_is_help=False
@@ -29,6 +30,9 @@ def join(
         list[str] | None, typer.Option("--address", help="Where players reach it, the best first.")
     ] = None,
     ca: Annotated[str | None, typer.Option(help="File with a private certificate authority.")] = None,
+    pin: Annotated[
+        str | None, typer.Option(help="sha256:… of such an authority, which the API presents, instead of a file.")
+    ] = None,
 ) -> None:
     """Join this machine to a control plane; it makes its own secrets and sends only their hashes."""
     from manman.host.join import join as join_host
@@ -36,8 +40,12 @@ def join(
 
     set_up_logs("warning", service="host", json=False)
 
+    if ca and pin:
+        output.fail(Malformed("--pin", "goes without --ca: both say who vouches for the API"))
+
     async def work() -> None:
-        identity = await join_host(place.state_dir() / "host", url, token, name=name, addresses=addresses or (), ca=ca)
+        state = place.state_dir() / "host"
+        identity = await join_host(state, url, token, name=name, addresses=addresses or (), ca=ca, pin=pin)
         print(f"joined as host {identity.host_id}, {identity.name}; start the agent: manman host")
 
     output.run(work())

@@ -118,7 +118,7 @@ async def join_token(
     if as_json_:
         output.show_json(made)
     else:
-        print(f"manman host join {client.base_url} {made.token}")
+        print(f"manman host join {client.base_url} {made.token}{f' --pin {made.pin}' if made.pin else ''}")
 
 
 @tokens.command("list")

@@ -662,6 +662,7 @@ class JoinToken(_message.Message):
     CREATED_BY_FIELD_NUMBER: _builtins.int
     HOST_ID_FIELD_NUMBER: _builtins.int
     REVOKED_FIELD_NUMBER: _builtins.int
+    PIN_FIELD_NUMBER: _builtins.int
     join_token_id: _builtins.int
     token: _builtins.str
     """The ticket itself; only in the reply that made it."""
@@ -671,6 +672,8 @@ class JoinToken(_message.Message):
     host_id: _builtins.int
     """Only this host may join with it."""
     revoked: _builtins.bool
+    pin: _builtins.str
+    """`sha256:…` of the private authority that this API presents, for the join line; only in the reply that made it."""
     @_builtins.property
     def expires_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -687,10 +690,11 @@ class JoinToken(_message.Message):
         created_by: _builtins.str = ...,
         host_id: _builtins.int | None = ...,
         revoked: _builtins.bool = ...,
+        pin: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_host_id", b"_host_id", "created_at", b"created_at", "expires_at", b"expires_at", "host_id", b"host_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_host_id", b"_host_id", "created_at", b"created_at", "created_by", b"created_by", "expires_at", b"expires_at", "host_id", b"host_id", "join_token_id", b"join_token_id", "revoked", b"revoked", "token", b"token", "used", b"used", "uses", b"uses"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_host_id", b"_host_id", "created_at", b"created_at", "created_by", b"created_by", "expires_at", b"expires_at", "host_id", b"host_id", "join_token_id", b"join_token_id", "pin", b"pin", "revoked", b"revoked", "token", b"token", "used", b"used", "uses", b"uses"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__host_id: _TypeAlias = _typing.Literal["host_id"]  # noqa: Y015
     _WhichOneofArgType__host_id: _TypeAlias = _typing.Literal["_host_id", b"_host_id"]  # noqa: Y015

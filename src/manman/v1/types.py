@@ -671,6 +671,8 @@ class JoinToken(Noun, frozen=True, kw_only=True):
     # Only this host may join with it.
     host_id: int | None = None
     revoked: bool = False
+    # `sha256:…` of the private authority that this API presents, for the join line; only in the reply that made it.
+    pin: str = ""
 
 
 class ListJoinTokensResponse(Noun, frozen=True, kw_only=True):
