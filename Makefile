@@ -1,5 +1,5 @@
 .DELETE_ON_ERROR:
-.PHONY: up test test-unit check bench sim reference lock clean
+.PHONY: up test test-unit check bench sim faults reference lock clean
 .DEFAULT_GOAL := up
 # An activated environment of somebody else must not be the one that is changed.
 unexport VIRTUAL_ENV CONDA_PREFIX PYTHONPATH PYTHONHOME UV_PYTHON UV_SYSTEM_PYTHON
@@ -25,6 +25,8 @@ bench: .venv/.dev ; @exec $(PY) -m bench
 reference: .venv/.dev ; @$(PY) tools/reference.py && exec $(PY) tools/asyncapi.py
 SEEDS ?= 50
 sim: .venv/.dev ; @exec env PYTHONPATH=tests $(PY) -m sim $(if $(SEED),=$(SEED),$(SEEDS))
+SECONDS ?= 180
+faults: .venv/.dev ; @exec env PYTHONPATH=tests $(PY) -m faults $(if $(SEED),=$(SEED),$(SEEDS)) $(SECONDS)
 check: .venv/.dev
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .

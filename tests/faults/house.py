@@ -1,0 +1,419 @@
+"""One run: real processes around a database and a broker that may fail, an operator, a sampler, and how all of it ends."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+from harness.checker import History, Sample, agreeing, check
+from harness.processes import spawn
+from harness.proxy import Proxy
+from harness.real_agent import Controls, file_of, load, save
+from harness.real_time import RealTime
+from harness.sim_agent import Machine
+
+from faults import gather, witness
+from faults.api import serving
+from faults.operator import Operator
+from faults.plan import COPY_EVERY, Plan
+from faults.services import FULL, Services
+from manman.domain import hosts as host_rules
+from manman.domain.ids import HostId
+from manman.errors import ManManError
+from manman.events import topics, topology
+from manman.events.bus import Bus
+from manman.events.rabbit import bus as rabbit
+from manman.store import batches
+from manman.store import pool as pools
+
+TESTS = Path(__file__).resolve().parent.parent
+SAMPLE_EVERY = 0.7
+FAKETIME = next(iter(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")), None)
+SHOWN = """
+    SELECT s.id AS session, b.*, clock_timestamp() AS at, greatest(
+        (SELECT max(f.received) FROM fault_beats f WHERE f.host = b.host),
+        (SELECT max(f.at) FROM fault_settled f WHERE f.host = b.host AND f.key LIKE 'status.host.online%')) AS heard
+    FROM sessions s JOIN host_heartbeats b ON b.host = s.host WHERE s.status = 'running'"""
+
+
+@dataclass(eq=False)
+class Child:
+    """One process of the run and how it reaches the broker and the database."""
+
+    name: str
+    broker: Proxy
+    database: Proxy | None = None
+    process: subprocess.Popen[bytes] | None = None
+    frozen: bool = False
+    lives: int = 0
+
+    @property
+    def is_alive(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def signal(self, number: signal.Signals) -> None:
+        if self.process is not None and self.is_alive:
+            self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """`kill -9`, and wait for it."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+        self.frozen = False
+
+
+@dataclass(eq=False)
+class House:
+    """Everything of one run. `hosts` and `deployments` are ids; `excused` when a host could not be heard by its own fault."""
+
+    plan: Plan
+    services: Services
+    folder: Path
+    time: RealTime = field(init=False)
+    hosts: list[int] = field(default_factory=list)
+    deployments: list[int] = field(default_factory=list)
+    processors: list[Child] = field(default_factory=list)
+    agents: dict[int, Child] = field(default_factory=dict)
+    samples: list[Sample] = field(default_factory=list)
+    sampled: int = 0
+    excused: dict[int, list[list[float]]] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
+    reordered: bool = False
+    operator: Operator | None = None
+    monitor: Any = None
+    bus: Bus | None = None
+    _stack: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
+    _proxies: list[Proxy] = field(default_factory=list)
+    _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    _others: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    # ---- the beginning
+
+    async def open(self) -> None:
+        """Rows, queues, machines and processes; the time of the run begins when all of them are up."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.time = RealTime(time.time(), self.plan.seed)
+        self.controls = Controls(self.folder / "controls.json")
+        self.controls.write(**self.plan.controls)
+        await self.services.empty(self.plan.hosts)
+        self.database = self.services.fresh_database()
+        self.monitor = await self.connect()
+        for statement in witness.TABLES:
+            await self.monitor.execute(statement)
+        await self._furnish()
+        await self._start_all()
+        await self._all_up()
+        self.began = self.time.now
+        assert self.bus is not None
+        database = self.services.postgres.url(self.database)
+        api = await self._stack.enter_async_context(serving(database, self.bus, **self.plan.api))
+        self.operator = Operator(api, self.time)
+        for body in (self._sample_on(), self._copy_on()):
+            self._tasks.append(asyncio.get_running_loop().create_task(body))
+
+    async def _start_all(self) -> None:
+        broker = self.services.rabbitmq.url()
+        self.bus = await rabbit.connect(broker, name="director", topology=self._topology())
+        self._others.append(self.start("recorder", "faults.recorder_program", broker, "recorded"))
+        for place in range(self.plan.replicas):
+            child = Child(f"processor-{place + 1}", await self.proxy("broker"), await self.proxy("database"))
+            self.processors.append(child)
+            self.start_processor(child)
+        for host in self.hosts:
+            self.agents[host] = Child(f"agent-{host}", await self.proxy("broker"))
+            self.start_agent(host)
+
+    @property
+    def now(self) -> float:
+        """Seconds since everything was up."""
+        return self.time.now - self.began
+
+    async def connect(self) -> Any:
+        """A connection of the director's own, which no proxy cuts."""
+        conn = await asyncpg.connect(self.services.postgres.url(self.database), timeout=60)
+        await pools.prepare(conn)
+        return conn
+
+    async def proxy(self, to: str) -> Proxy:
+        port = self.services.rabbitmq.port if to == "broker" else self.services.postgres.port
+        made = await Proxy(port).open()
+        self._proxies.append(made)
+        return made
+
+    def _topology(self) -> Any:
+        wanted = topology.processor()
+        for host in range(1, self.plan.hosts + 1):
+            wanted += topology.host(HostId(host))
+        return wanted
+
+    async def _furnish(self) -> None:
+        raw = self.monitor
+        await raw.execute("INSERT INTO games (name, created_at, updated_at) VALUES ('arena', clock(), clock())")
+        await raw.execute(
+            "INSERT INTO game_configs (game, name, created_at, updated_at) VALUES (1, 'dm', clock(), clock())"
+        )
+        await raw.execute(
+            "INSERT INTO config_revisions (config, revision, spec, created_at) VALUES (1, 1, '{}', clock())"
+        )
+        for number in range(self.plan.hosts):
+            host = await raw.fetchval(
+                "INSERT INTO hosts (name, addresses, created_at, updated_at) VALUES ($1, '{192.0.2.1}', clock(), clock())"
+                " RETURNING id",
+                f"host-{number + 1}",
+            )
+            self.hosts.append(host)
+            skews = self.plan.host_skews
+            skew = timedelta(seconds=skews[number % len(skews)])
+            save(file_of(self.folder, host), Machine(HostId(host), skew))
+            for place in range(self.plan.deployments):
+                self.deployments.append(await self._deploy(host, place))
+
+    async def _deploy(self, host: int, place: int) -> int:
+        deployment: int = await self.monitor.fetchval(
+            "INSERT INTO deployments (name, host, config, config_revision, status, seen_deployment_version, created_at,"
+            " updated_at) VALUES ($1, $2, 1, 1, 'ready', 1, clock(), clock()) RETURNING id",
+            f"deployment-{host}-{place + 1}",
+            host,
+        )
+        await self.monitor.execute(
+            "INSERT INTO ports (deployment, name, host, port, protocol) VALUES ($1, 'game', $2, $3, 'udp')",
+            deployment,
+            host,
+            20000 + place,
+        )
+        return deployment
+
+    # ---- processes
+
+    def start(self, name: str, module: str, *words: str, env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
+        """A program of ours, in the run's folder, its words in a log there."""
+        command = [sys.executable, "-m", module, *words]
+        environment = {**os.environ, "PYTHONPATH": str(TESTS), **(env or {})}
+        return spawn(command, env=environment, cwd=self.folder, log=self.folder / f"{name}.log")
+
+    def start_processor(self, child: Child, **more: Any) -> None:
+        """A new life of a replica; `more` is told to its program besides what the plan tells all of them."""
+        assert child.database is not None
+        database = self.services.postgres.url(self.database)
+        told = {
+            "broker": self.services.rabbitmq.url().replace(str(self.services.rabbitmq.port), str(child.broker.port)),
+            "database": database.replace(str(self.services.postgres.port), str(child.database.port)),
+            "settings": {"stale_host_threshold_seconds": self.plan.threshold},
+            **self.plan.processor,
+            **more,
+        }
+        skews = self.plan.replica_skews
+        skew = skews[self.processors.index(child) % len(skews)] if child in self.processors else 0.0
+        child.lives += 1
+        child.process = self.start(child.name, "faults.processor_program", json.dumps(told), env=off_by(skew))
+
+    def start_agent(self, host: int) -> None:
+        child = self.agents[host]
+        told = {
+            "url": self.services.rabbitmq.url().replace(str(self.services.rabbitmq.port), str(child.broker.port)),
+            "folder": str(self.folder),
+            "host": host,
+            "base": self.time.base,
+            "seed": self.plan.seed,
+            "kind": self.plan.agents,
+        }
+        child.lives += 1
+        child.process = self.start(child.name, "faults.agent_program", json.dumps(told))
+
+    def start_twin(self, host: int, file: str) -> subprocess.Popen[bytes]:
+        """Another agent with this host's identity, on a disk of its own."""
+        told = {
+            "url": self.services.rabbitmq.url(),
+            "folder": str(self.folder),
+            "file": file,
+            "host": host,
+            "base": self.time.base,
+            "seed": "twin",
+            "kind": "sound",
+        }
+        process = self.start(f"twin-{host}", "faults.agent_program", json.dumps(told))
+        self._others.append(process)
+        return process
+
+    async def _all_up(self) -> None:
+        async def up() -> bool:
+            online: int = await self.monitor.fetchval("SELECT count(*) FROM host_heartbeats WHERE online")
+            return online == len(self.hosts)
+
+        await self.until("every host is online", up)
+
+    # ---- what goes on
+
+    async def until(self, said: str, truth: Any, seconds: float = 60) -> Any:
+        """Wait until it is true; fails with the sentence."""
+        end = time.monotonic() + seconds
+        while True:
+            with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ManManError):
+                await self.remonitor()
+                if found := await truth():
+                    return found
+            assert time.monotonic() < end, f"never came: {said}; see {self.folder}"
+            await asyncio.sleep(0.1)
+
+    async def remonitor(self) -> None:
+        """The director's own connection, again where the database was away."""
+        if self.monitor.is_closed():
+            self.monitor = await self.connect()
+
+    async def ask(self, verb: str, place: int) -> None:
+        """A power command, as the API would write it."""
+        assert self.operator is not None
+        await self.operator.ask(self.deployments[place % len(self.deployments)], verb)
+
+    def excuse(self, host: int, seconds: float) -> None:
+        """Nobody hears this host for so long, and it is its own fault."""
+        self.excused.setdefault(host, []).append([self.time.now, self.time.now + seconds])
+
+    async def _sample_on(self) -> None:
+        """Look, now and then, on a connection of its own."""
+        conn = None
+        try:
+            while True:
+                await asyncio.sleep(SAMPLE_EVERY)
+                try:
+                    if conn is None or conn.is_closed():
+                        conn = await self.connect()
+                    self._sample(await conn.fetch(SHOWN))
+                except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                    continue
+        finally:
+            if conn is not None:
+                conn.terminate()
+
+    def _sample(self, rows: list[Any]) -> None:
+        """Which sessions are shown as plainly running though nothing was heard of their host for too long."""
+        threshold = timedelta(seconds=self.plan.threshold)
+        self.sampled += len(rows)
+        for row in rows:
+            plain = host_rules.unreachable_since(batches.heard_of(row), row["at"], threshold) is None
+            silent = row["at"] - row["heard"] if row["heard"] is not None else timedelta.max
+            if plain and silent > threshold + timedelta(seconds=1):
+                self.samples.append(Sample(at=row["at"], session=row["session"], host=row["host"], silent=silent))
+
+    async def _copy_on(self) -> None:
+        """What a disk would come back as."""
+        while True:
+            for host in self.hosts:
+                path = file_of(self.folder, host)
+                path.with_suffix(".copy").write_bytes(path.read_bytes())
+            await asyncio.sleep(COPY_EVERY)
+
+    # ---- the end
+
+    async def heal(self) -> None:
+        """All faults end, what is down comes up, games no longer end by themselves."""
+        self.controls.write(calm=1, api_away=0, doubles=0, reorders=0)
+        for proxy in self._proxies:
+            proxy.heal()
+        await self.services.heal()
+        await self.until("the subscriber that refused is gone", self._without_full, 60)
+        for child in (*self.processors, *self.agents.values()):
+            if child.frozen:
+                child.signal(signal.SIGCONT)
+                child.frozen = False
+        for child in self.processors:
+            if not child.is_alive:
+                self.start_processor(child)
+        for host, child in self.agents.items():
+            if not child.is_alive:
+                self.start_agent(host)
+
+    async def _without_full(self) -> bool:
+        assert self.bus is not None
+        await self.bus.delete_queue(FULL)
+        return True
+
+    async def rest(self) -> History:
+        """Wait until everything has been said and done, at most the plan's patience; then the history."""
+        end = time.monotonic() + self.plan.patience
+        still = 0
+        while time.monotonic() < end and still < 3:
+            await asyncio.sleep(0.7)
+            still = still + 1 if await self._is_at_rest() else 0
+        await self.remonitor()
+        return await gather.gather(self)
+
+    async def _is_at_rest(self) -> bool:
+        assert self.bus is not None
+        with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ManManError):
+            await self.remonitor()
+            if any(load(file_of(self.folder, host)).disk.waiting for host in self.hosts):
+                return False
+            if (await self.bus.depth(topics.EVENTS_QUEUE)).ready:
+                return False
+            history = await gather.gather(self)
+            return not history.leftover and not list(agreeing(history)) and not _unpublished(history)
+        return False
+
+    async def end(self) -> None:
+        """Replicas must end in order; the rest is killed."""
+        for child in self.processors:
+            child.signal(signal.SIGTERM)
+        for child in self.processors:
+            if child.process is None:
+                continue
+            code = await asyncio.to_thread(_waited, child.process)
+            if code != 0:
+                self.failures.append(f"{child.name} ended with {code} after SIGTERM")
+
+    async def close(self) -> None:
+        """Nothing of this run is left but its folder."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for child in (*self.processors, *self.agents.values()):
+            child.kill()
+        for process in self._others:
+            process.kill()
+            process.wait()
+        for proxy in self._proxies:
+            await proxy.close()
+        await self._stack.aclose()
+        if self.bus is not None:
+            await self.bus.close()
+        if self.monitor is not None:
+            self.monitor.terminate()
+        await asyncio.sleep(0.05)  # what was aborted ends in the loop's next turns
+
+
+def _waited(process: subprocess.Popen[bytes]) -> int | None:
+    try:
+        return process.wait(60)
+    except subprocess.TimeoutExpired:
+        return None
+
+
+def _unpublished(history: History) -> bool:
+    public = {str(event["id"]) for event in history.events if event["public"]}
+    return bool(public - {heard.id for heard in history.external})
+
+
+def off_by(skew: float) -> dict[str, str]:
+    """The environment of a process whose clock is off by so many seconds; what measures spans stays right."""
+    if not skew:
+        return {}
+    assert FAKETIME is not None, "libfaketime is not installed; `make test` installs it"
+    return {
+        "LD_PRELOAD": str(FAKETIME),
+        "FAKETIME": f"{skew:+.0f}s",
+        "DONT_FAKE_MONOTONIC": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    }
+
+
+__all__ = ["Child", "House", "check"]

@@ -1,0 +1,102 @@
+"""What a seed means: how many hosts and replicas, and the schedule of faults. The same seed draws the same schedule."""
+
+import random
+from dataclasses import dataclass, field
+from typing import Any
+
+KINDS = {
+    "kill_processor": 6,
+    "freeze_processor": 3,
+    "freeze_leader": 3,
+    "stop_processor": 2,
+    "cut_processor_broker": 3,
+    "cut_processor_database": 3,
+    "hold_processor_broker": 1,
+    "hold_processor_database": 1,
+    "slow_database": 2,
+    "slow_broker": 1,
+    "kill_agent": 4,
+    "freeze_agent": 2,
+    "cut_agent": 3,
+    "hold_agent": 1,
+    "reboot": 2,
+    "goodbye": 1,
+    "restore": 1,
+    "kill_broker": 2,
+    "restart_broker": 1,
+    "kill_database": 2,
+    "restart_database": 1,
+    "doubles": 2,
+    "reorders": 1,
+    "purge": 1,
+    "full_subscriber": 1,
+    "api_away": 1,
+}
+SKEWS = (0.0, 0.0, -3600.0, 3600.0)
+COPY_EVERY = 8.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """Something that goes wrong at a moment (seconds of the run), for a while; `which` picks whom it meets."""
+
+    at: float
+    kind: str
+    which: int = 0
+    span: float = 3.0
+
+    def __str__(self) -> str:
+        return f"{self.at:7.2f} s  {self.kind} {self.which} for {self.span:.2f} s"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """One run. `skews` are seconds by which the clocks of hosts and of replicas are off, in turn; `processor` is what every
+    replica's program is told besides where things are; `asks` are (moment, verb, index of the deployment) beside those of chance."""
+
+    seed: int
+    seconds: float = 25.0
+    hosts: int = 2
+    deployments: int = 2
+    replicas: int = 2
+    asks_every: float = 0.7
+    asks: tuple[tuple[float, str, int], ...] = ()
+    faults: tuple[Fault, ...] = ()
+    host_skews: tuple[float, ...] = (0.0,)
+    replica_skews: tuple[float, ...] = (0.0,)
+    agents: str = "sound"
+    processor: dict[str, Any] = field(default_factory=dict)
+    api: dict[str, Any] = field(default_factory=dict)
+    controls: dict[str, float] = field(default_factory=dict)
+    threshold: int = 10
+    patience: float = 120.0
+
+    def text(self) -> str:
+        """For people: what is needed to see the same faults again."""
+        lines = [f"seed {self.seed}: {self.seconds:.0f} s, {self.hosts} hosts, {self.replicas} replicas"]
+        lines += [f"  clocks of hosts off by {self.host_skews} s, of replicas by {self.replica_skews} s"]
+        return "\n".join(lines + [f"  {fault}" for fault in self.faults])
+
+
+def plan_of(seed: int, *, seconds: float = 25.0, replicas: int = 2, hosts: int = 2) -> Plan:
+    """The plan that a seed draws; a longer run has more faults, about one in three seconds."""
+    chance = random.Random(f"faults {seed}")
+    kinds = chance.choices(list(KINDS), list(KINDS.values()), k=round(seconds / 3))
+    faults = [
+        Fault(
+            at=round(chance.uniform(2.0, seconds), 2),
+            kind=kind,
+            which=chance.randrange(1000),
+            span=round(min(0.5 + chance.expovariate(1 / 4), 20.0, seconds / 2), 2),
+        )
+        for kind in kinds
+    ]
+    return Plan(
+        seed=seed,
+        seconds=seconds,
+        hosts=hosts,
+        replicas=replicas,
+        faults=tuple(sorted(faults, key=lambda fault: fault.at)),
+        host_skews=tuple(chance.choice(SKEWS) for _ in range(hosts)),
+        replica_skews=tuple(chance.choice(SKEWS) for _ in range(replicas)),
+    )

@@ -1,0 +1,85 @@
+"""The real processor as a process, watched, and spoilt where a test says so: `python -m faults.processor_program '{…}'`.
+
+`broker`, `database`: where they are. `off`: protections that are switched off. `point`: where it dies. `poison`: a detail that makes
+a session's message fail, `deadly` one that kills the process. `slow`: seconds that each transaction takes longer. All but the first
+two may be left out; `settings` are the processor's own.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from typing import Any
+
+import msgspec
+
+from faults import points, protections, witness
+from manman.events import topology
+from manman.events.rabbit import bus as rabbit
+from manman.events.settings import BrokerSettings
+from manman.observability import set_up_logs
+from manman.processor import batch, fold_sessions
+from manman.processor.service import Processor
+from manman.processor.settings import ProcessorSettings
+from manman.store.settings import DatabaseSettings
+
+
+async def run(told: dict[str, Any]) -> None:
+    settings = ProcessorSettings(health_check_port=0, **told.get("settings", {}))
+    broker = BrokerSettings(**told.get("broker_settings", {}))
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    bus = await rabbit.connect(told["broker"], name="processor", topology=topology.processor())
+    commands = await rabbit.connect(told["broker"], name="processor-commands")
+    try:
+        database = DatabaseSettings(database_url=told["database"])
+        await Processor(settings, database, bus, broker, command_bus=commands).run(stop)
+    finally:
+        await commands.close()
+        await bus.close()
+
+
+def fail_of(poison: str | None, deadly: str | None) -> None:
+    """A session's message with this detail breaks its fold, or this process."""
+    really = fold_sessions.said
+
+    def said(world: Any, message: Any, body: Any) -> Any:
+        if body.detail is not None and body.detail == deadly:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if body.detail is not None and body.detail == poison:
+            raise ValueError(f"nobody thought of {poison!r}")
+        return really(world, message, body)
+
+    fold_sessions.said = said
+
+
+def slow_down(seconds: float) -> None:
+    """Each transaction with a session's message takes longer after it has locked and loaded."""
+    really = batch.load
+
+    async def load(conn: Any, arrived: Any, rules: Any) -> Any:
+        loaded = await really(conn, arrived, rules)
+        if any(one.key.startswith("status.") for one in arrived):
+            await asyncio.sleep(seconds)
+        return loaded
+
+    batch.load = load
+
+
+def prepare(told: dict[str, Any]) -> None:
+    witness.install()
+    for name in told.get("off", ()):
+        protections.OFF[name]()
+    if told.get("poison") or told.get("deadly"):
+        fail_of(told.get("poison"), told.get("deadly"))
+    if told.get("slow"):
+        slow_down(told["slow"])
+    if told.get("point"):
+        points.arm(told["point"])
+
+
+if __name__ == "__main__":
+    set_up_logs("info", service="processor", json=True)
+    described = msgspec.json.decode(sys.argv[1])
+    prepare(described)
+    asyncio.run(run(described))

@@ -1,0 +1,115 @@
+"""Protections of the processor that its test program can switch off from outside, one at a time, and what provokes their lack."""
+
+import asyncio
+import re
+from typing import Any
+
+from manman.errors import Transient
+from manman.events.rabbit import link
+from manman.events.rabbit.consumer import RabbitConsumer
+from manman.processor import batch, world
+from manman.processor.leading import Lease
+from manman.processor.service import Transactions
+from manman.processor.sweeps import deadlines, reports
+from manman.processor.sweeps import wishes as wish_sweep
+from manman.store import batches, events, hosts, leadership, outbox, save
+
+
+def no_inbox() -> None:
+    world.World.is_settled = lambda self, journal, sequence: False  # type: ignore[method-assign]
+
+
+def a_mark_for_the_inbox() -> None:
+    def is_settled(self: Any, journal: Any, sequence: int) -> bool:
+        seen = self.seen.get(journal, ())
+        return bool(seen) and sequence <= seen[-1][1]
+
+    world.World.is_settled = is_settled  # type: ignore[method-assign]
+
+
+def no_outbox() -> None:
+    """What others hear is written after the commit, by itself, a moment later: what dies in between is never said."""
+    waiting: list[Any] = []
+    insert, apply = outbox.insert, Transactions.apply
+
+    async def stash(conn: Any, rows: Any) -> None:
+        waiting.extend(rows)
+
+    async def then_say(self: Transactions, arrived: Any, erase: Any) -> Any:
+        done = await apply(self, arrived, erase)
+        rows, waiting[:] = list(waiting), []
+        if rows:
+            await asyncio.sleep(0.5)
+            async with self.pool.transaction() as conn:
+                await insert(conn, rows)
+        return done
+
+    save.outbox = type("Stash", (), {"insert": staticmethod(stash)})
+    Transactions.apply = then_say  # type: ignore[method-assign]
+
+
+def _unlock(statements: dict[str, str], *names: str) -> None:
+    for name in names:
+        statements[name] = re.sub(r"FOR UPDATE( OF \w+)?", "", statements[name])
+
+
+def no_row_locks() -> None:
+    _unlock(batches.sql, "lock_hosts", "lock_journals", "lock_leases", "lock_deployments", "lock_sessions")
+
+
+def everybody_leads() -> None:
+    async def mine(conn: Any, name: str, holder: str) -> bool:
+        return True
+
+    async def take(conn: Any, name: str, holder: str, **_: Any) -> int:
+        return 1
+
+    leadership.is_mine, leadership.take = mine, take
+
+
+def no_lock_of_the_counter() -> None:
+    everybody_leads()
+    _unlock(events.sql, "lock_counter")
+
+
+def cancel_instead_of_close() -> None:
+    """The consumer is cancelled and its channel closed only later: what it had comes behind the waiting ones."""
+
+    async def close(self: RabbitConsumer) -> None:
+        channel = self._channel
+        if channel.is_open:
+            channel.basic_cancel(next(iter(channel.consumer_tags)))
+            asyncio.get_running_loop().call_later(2.0, lambda: asyncio.ensure_future(link.close_channel(channel)))
+            await asyncio.sleep(0.1)
+
+    RabbitConsumer.close = close  # type: ignore[method-assign]
+
+
+def no_ear() -> None:
+    hosts.sql["mark_offline"] = hosts.sql["mark_offline"].replace("EXISTS (SELECT FROM ear)", "true")
+
+
+def no_repeated_wish() -> None:
+    async def step(conn: Any, rules: Any) -> dict[str, int]:
+        return {}
+
+    wish_sweep.step = step
+
+
+def no_taking_back() -> None:
+    deadlines.deployments = type("Kept", (), {"wished": staticmethod(lambda deployment, desired: deployment)})  # type: ignore[assignment]
+
+
+OFF = {
+    "inbox": no_inbox,
+    "inbox as a set": a_mark_for_the_inbox,
+    "outbox": no_outbox,
+    "row locks": no_row_locks,
+    "leases": everybody_leads,
+    "counter's lock": no_lock_of_the_counter,
+    "closing the channel": cancel_instead_of_close,
+    "pulse": no_ear,
+    "repeated wish": no_repeated_wish,
+    "wish taken back": no_taking_back,
+}
+__all__ = ["OFF", "Lease", "Transient", "batch", "reports"]
