@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
 from types import MappingProxyType
@@ -78,24 +78,47 @@ class Binding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HashExchange:
+    """A durable exchange that gives each message to one of its queues, always the same one for a value of `header`. The pattern of
+    a binding to it is the queue's weight. Not every bus has it: see `Bus.require_hashing`."""
+
+    name: str
+    header: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """An exchange takes what another one, `source`, gets under keys that match the pattern."""
+
+    exchange: str
+    source: str
+    pattern: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Topology:
-    """Durable topic exchanges, queues and bindings that belong together; declared in this order, never deleted."""
+    """Durable exchanges (topic, and by hash), queues, bindings and links that belong together; declared in this order, never
+    deleted."""
 
     exchanges: tuple[str, ...] = ()
+    hash_exchanges: tuple[HashExchange, ...] = ()
     queues: tuple[Queue, ...] = ()
     bindings: tuple[Binding, ...] = ()
+    links: tuple[Link, ...] = ()
 
     def __add__(self, other: Topology) -> Topology:
         return Topology(
             exchanges=tuple(dict.fromkeys(self.exchanges + other.exchanges)),
+            hash_exchanges=tuple(dict.fromkeys(self.hash_exchanges + other.hash_exchanges)),
             queues=tuple(dict.fromkeys(self.queues + other.queues)),
             bindings=tuple(dict.fromkeys(self.bindings + other.bindings)),
+            links=tuple(dict.fromkeys(self.links + other.links)),
         )
 
     def without(self, queue: str) -> Topology:
         """The same without one queue and what is bound to it."""
-        return Topology(
-            exchanges=self.exchanges,
+        return replace(
+            self,
             queues=tuple(kept for kept in self.queues if kept.name != queue),
             bindings=tuple(kept for kept in self.bindings if kept.queue != queue),
         )
@@ -172,6 +195,12 @@ class NotAllowed(Permanent):
     code = "permission_denied"
 
 
+class Unsupported(Permanent):
+    """This bus, or this broker as it is, cannot do that; the hint is the way out."""
+
+    code = "failed_precondition"
+
+
 class Consumer(Protocol):
     """Messages of one queue, in order, on a channel of its own. Lost channel: every call raises
     `errors.Unavailable`."""
@@ -224,9 +253,18 @@ class Bus(Protocol):
         """Returns when the bus is connected and its topology declared; raises what makes that impossible for ever."""
         ...
 
-    async def declare(self, topology: Topology) -> None:
-        """Makes what is missing, now and after each reconnect; raises `QueueDiffers`, `QueueLocked` or
-        `NotAllowed`."""
+    async def declare(self, topology: Topology, *, lasting: bool = True) -> None:
+        """Makes what is missing, now and, if `lasting`, after each reconnect; raises `QueueDiffers`, `QueueLocked`, `NotAllowed` or
+        `Unsupported`."""
+        ...
+
+    async def require_hashing(self) -> None:
+        """Raises `Unsupported` where there are no exchanges that spread by a header's hash."""
+        ...
+
+    async def unbind(self, topology: Topology) -> None:
+        """Takes the bindings and links of a topology away; harmless where they are not there. Only for what was declared without
+        `lasting`."""
         ...
 
     async def publish(self, batch: Sequence[Outgoing]) -> list[Outcome]:
@@ -253,6 +291,10 @@ class Bus(Protocol):
         """Removes a queue with all it holds; harmless when it is not there. Topology never does this by itself."""
         ...
 
+    async def delete_exchange(self, exchange: str) -> None:
+        """Removes an exchange with what is bound to it; harmless when it is not there."""
+        ...
+
     async def close(self) -> None:
         """Closes the connection and stops reconnecting; consumers of it end. Closing twice is harmless."""
         ...
@@ -264,7 +306,9 @@ __all__ = [
     "Consumer",
     "Delivery",
     "Depth",
+    "HashExchange",
     "Kind",
+    "Link",
     "NotAllowed",
     "Outcome",
     "Outgoing",
@@ -274,4 +318,5 @@ __all__ = [
     "QueueLocked",
     "QueueMissing",
     "Topology",
+    "Unsupported",
 ]

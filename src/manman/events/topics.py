@@ -11,6 +11,7 @@ from manman.errors import Malformed
 
 INTERNAL = "manman"
 EXTERNAL = "external"
+DEFAULT = ""  # the broker's own: the key is a queue's name; hosts may not publish there
 DEAD_LETTER_EXCHANGE = "manman.dlx"
 EVENTS_QUEUE = "processor-events"
 HEARTBEAT_QUEUE = "processor-heartbeats"
@@ -94,6 +95,16 @@ def host_commands(host_id: HostId) -> str:
 def host_agent(host_id: HostId) -> str:
     """The exclusive queue that a connected agent holds: only an exclusive queue is a lock."""
     return f"host.{host_id}.agent"
+
+
+def partitions_exchange(generation: int) -> str:
+    """The exchange that spreads what hosts say over a generation's partitions."""
+    return f"{INTERNAL}.partitions.{generation}"
+
+
+def partition(events: str, generation: int, number: int, of: int) -> str:
+    """The queue of one partition of `of`; a single one is the queue of events itself."""
+    return events if of == 1 else f"{events}.{generation}.{number}"
 
 
 def dead(name: str) -> str:

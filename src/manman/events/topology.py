@@ -7,7 +7,8 @@ from datetime import timedelta
 
 from manman.domain.ids import HostId, SessionId
 from manman.events import topics
-from manman.events.bus import Binding, Kind, Overflow, Queue, Topology
+from manman.events.bus import Binding, HashExchange, Kind, Link, Overflow, Queue, Topology
+from manman.events.envelope import HOST
 
 HEARTBEAT_TTL = timedelta(seconds=10)  # whatever the threshold: another argument would make replicas fight
 MOST_HEARTBEATS = 200_000
@@ -15,6 +16,8 @@ MOST_COMMANDS = 10_000
 MOST_EXPIRED = 10_000
 MOST_DEAD = 100_000
 MOST_LIVE_LINES = 2_000
+SAID = "status.#"
+EQUAL_WEIGHT = "1"
 
 
 def exchanges(external: str = topics.EXTERNAL) -> Topology:
@@ -25,10 +28,15 @@ def exchanges(external: str = topics.EXTERNAL) -> Topology:
 def processor(
     events: str = topics.EVENTS_QUEUE, heartbeats: str = topics.HEARTBEAT_QUEUE, external: str = topics.EXTERNAL
 ) -> Topology:
-    """The two queues of the processor (neither kind of message can delay the other) and the one for expired
+    """All that the processor needs while what hosts say is one queue. Not for a broker that may have partitions: there the queue
+    of events comes and goes, and must not be bound again with each connection."""
+    return processor_base(heartbeats, external) + event_queues(events, 0, 1) + event_route(events, 0, 1)
+
+
+def processor_base(heartbeats: str = topics.HEARTBEAT_QUEUE, external: str = topics.EXTERNAL) -> Topology:
+    """The processor's queues beside what hosts say: heartbeats (neither kind of message can delay the other) and expired
     commands."""
     queues = (
-        Queue(name=events, kind=Kind.QUORUM, single_active_consumer=True),
         Queue(
             name=heartbeats,
             kind=Kind.CLASSIC,
@@ -40,11 +48,38 @@ def processor(
         Queue(name=topics.EXPIRED_QUEUE, kind=Kind.CLASSIC, max_length=MOST_EXPIRED, overflow=Overflow.DROP_HEAD),
     )
     bindings = (
-        Binding(queue=events, exchange=topics.INTERNAL, pattern="status.#"),
         Binding(queue=heartbeats, exchange=topics.INTERNAL, pattern="health.#"),
         Binding(queue=topics.EXPIRED_QUEUE, exchange=topics.DEAD_LETTER_EXCHANGE, pattern="#"),
     )
     return exchanges(external) + Topology(queues=queues, bindings=bindings)
+
+
+def event_queue(name: str) -> Queue:
+    """A queue of what hosts say: all of it, or one partition."""
+    return Queue(name=name, kind=Kind.QUORUM, single_active_consumer=True)
+
+
+def event_queues(events: str, generation: int, partitions: int) -> Topology:
+    """The queues of one generation, and the exchange before them where there are several; nothing is routed there yet."""
+    names = [topics.partition(events, generation, n, partitions) for n in range(partitions)]
+    queues = tuple(event_queue(name) for name in names)
+    if partitions == 1:
+        return Topology(exchanges=(topics.INTERNAL,), queues=queues)
+    spread = HashExchange(name=topics.partitions_exchange(generation), header=HOST)
+    return Topology(
+        exchanges=(topics.INTERNAL,),
+        hash_exchanges=(spread,),
+        queues=queues,
+        bindings=tuple(Binding(queue=name, exchange=spread.name, pattern=EQUAL_WEIGHT) for name in names),
+    )
+
+
+def event_route(events: str, generation: int, partitions: int) -> Topology:
+    """The way of what hosts say into one generation's queues; binding and unbinding it is all that a change does to the others."""
+    if partitions == 1:
+        return Topology(bindings=(Binding(queue=events, exchange=topics.INTERNAL, pattern=SAID),))
+    link = Link(exchange=topics.partitions_exchange(generation), source=topics.INTERNAL, pattern=SAID)
+    return Topology(links=(link,))
 
 
 def host_commands(host_id: HostId) -> Queue:

@@ -27,6 +27,7 @@ SWEEP_WISHES = Act("sweep_wishes", "Wishes that their hosts have not seen were r
 SWEEP_REPORTS = Act("sweep_reports", "Hosts whose live sessions differ from the rows were asked for a report.")
 SWEEP_LOST = Act("sweep_lost", "Sessions of hosts that stayed away too long were ended.")
 SWEEP_RETENTION = Act("sweep_retention", "Rows older than their retention were removed.")
+CHANGE_PARTITIONS = Act("change_partitions", "A step of a change of the number of partitions was made.")
 CALL = Act("call", "A method of the API was called.", "debug")
 MIGRATE = Act("migrate", "The database was brought to another version.")
 EMBEDDED_START = Act("embedded_start", "The embedded PostgreSQL was started.")

@@ -7,7 +7,7 @@ tries it is a dead letter; a message that was redelivered may have killed a proc
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
@@ -60,7 +60,8 @@ class Held:
 
 @dataclass(slots=True)
 class EventConsumer:
-    """The loop over one queue. `loop_time` is the loop's clock, in seconds; `backoff` jitters the pauses."""
+    """The loop over one queue. `loop_time` is the loop's clock, in seconds; `backoff` jitters the pauses; `ended` notes a mark, once
+    all that came before it is settled."""
 
     bus: Bus
     queue: str
@@ -70,7 +71,9 @@ class EventConsumer:
     backoff: Backoff
     loop_time: Callable[[], float]
     stop: asyncio.Event = field(default_factory=asyncio.Event)
+    ended: Callable[[Delivery], Awaitable[None]] | None = None
     held: dict[HostId | None, Held] = field(default_factory=dict)
+    marks: list[Delivery] = field(default_factory=list)
     paused: str | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -80,6 +83,7 @@ class EventConsumer:
             try:
                 async with self.bus.consume(self.queue, self.prefetch) as consumer:
                     self.held.clear()
+                    self.marks.clear()
                     while not stop.is_set():
                         await self.step(consumer)
             except Transient as error:
@@ -102,12 +106,30 @@ class EventConsumer:
     async def step(self, consumer: Consumer) -> None:
         """Take what is there (a lone message at once), settle it, acknowledge it."""
         deliveries = await consumer.get_batch(self.batch_max, wait=WAIT_WITH_HELD if self.held else WAIT)
+        deliveries = self._without_marks(deliveries)
         batch = self._behind_held([(d, arrive(d, self.bus.user_id)) for d in deliveries])
         while batch:
             part = batch[:1] if _is_suspect(batch[0]) else _until_suspect(batch)
             batch = batch[len(part) :]
             await self._settle(consumer, self._behind_held(part))
         await self._try_held(consumer)
+        await self._note_marks(consumer)
+
+    def _without_marks(self, deliveries: list[Delivery]) -> list[Delivery]:
+        """What came over an exchange; a mark came over none, and waits until all before it is settled."""
+        marks = [one for one in deliveries if not one.exchange]
+        if not marks or self.ended is None:
+            return deliveries
+        self.marks += marks
+        return [one for one in deliveries if one.exchange]
+
+    async def _note_marks(self, consumer: Consumer) -> None:
+        if not self.marks or self.held or self.ended is None:
+            return
+        for mark in self.marks:
+            await self._patiently(self.ended, mark)
+        await consumer.ack_many(self.marks)
+        self.marks.clear()
 
     def _behind_held(self, batch: list[Item]) -> list[Item]:
         """A host that waits keeps its order: its further messages queue up behind."""
@@ -160,7 +182,7 @@ class EventConsumer:
             seen.add(**await self.ways.apply([arrived for _, arrived in part], notes))
 
     async def _ack(self, consumer: Consumer, part: list[Item]) -> None:
-        if self.held:
+        if self.held or self.marks:
             await consumer.ack_many([delivery for delivery, _ in part])
         else:
             await consumer.ack(part[-1][0])

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from manman.errors import ManManError, Transient
 from manman.observability import get_logger, metrics
@@ -48,23 +49,41 @@ class Lease:
         """A transaction in which the lease holds, or `NotLeading`."""
         async with self.pool.transaction() as conn:
             if not await leadership.is_mine(conn, self.name, self.holder):
-                self.know(None)
-                raise NotLeading(f"another process holds the lease {self.name!r}")
+                self.lose()
             yield conn
+
+    def lose(self) -> NoReturn:
+        """The database says that it is not this process's any more: raises `NotLeading`."""
+        self.know(None)
+        raise NotLeading(f"another process holds the lease {self.name!r}")
 
     def standby(self) -> str | None:
         """For readiness: that another process does it."""
         return None if self.led.is_set() else f"another process leads: {self.name}"
 
 
+class Member(Protocol):
+    """One of several that live at a time, and what follows for it from who else does."""
+
+    async def renew(self, conn: Connection) -> None:
+        """Say that it lives; each second."""
+        ...
+
+    async def leave(self, conn: Connection) -> None:
+        """Say that it goes."""
+        ...
+
+
 @dataclass(slots=True)
 class Leases:
-    """Keeps this process's leases on a connection of its own, which also hears when rows enter the outbox."""
+    """Keeps this process's leases on a connection of its own, which also hears when rows enter the outbox. `member` renews with
+    them."""
 
     database: DatabaseSettings
     leases: tuple[Lease, ...]
     backoff: Backoff
     woken: Callable[[], None]
+    member: Member | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Take, renew each second, give up at the end so that the next one need not wait."""
@@ -81,13 +100,15 @@ class Leases:
         conn = await single(self.database)
         try:
             with reach():
-                await conn.add_listener(outbox.CHANNEL, lambda *_: self.woken())
+                await conn.add_listener(outbox.CHANNEL, lambda *said: self.woken(str(said[-1])))
                 while not stop.is_set():
                     await self.step(conn)
                     await _sleep(stop, leadership.RENEW_EVERY.total_seconds())
                 for lease in self.leases:
                     await leadership.release(conn, lease.name, lease.holder)
                     lease.know(None)
+                if self.member is not None:
+                    await self.member.leave(conn)
         finally:
             conn.terminate()
 
@@ -95,6 +116,8 @@ class Leases:
         """Take or renew each lease once."""
         for lease in self.leases:
             lease.know(await leadership.take(conn, lease.name, lease.holder))
+        if self.member is not None:
+            await self.member.renew(conn)
         self.backoff.reset()
 
 

@@ -32,7 +32,9 @@ from manman.processor.gauges import Gauges
 from manman.processor.heartbeats import HeartbeatConsumer
 from manman.processor.leading import Lease, Leases
 from manman.processor.outcomes import Refusal
+from manman.processor.partitions import Marks, Share
 from manman.processor.relay import Relay
+from manman.processor.repartitioning import Repartitioning
 from manman.processor.settings import ProcessorSettings
 from manman.processor.sweeps import deadlines, hosts, lost, reports, retention, wishes
 from manman.processor.world import Arrived
@@ -46,6 +48,7 @@ T = TypeVar("T")
 PULSE_EVERY = 1.0
 GAUGES_EVERY = 2.0
 RELAY_LOOKS_EVERY = 1.0
+PARTITIONS_LOOKS_EVERY = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +128,7 @@ class Processor:
     async def _declare(self, stop: asyncio.Event) -> None:
         """Make exchanges and queues; a broker that is away is waited for."""
         backoff = self._backoff()
-        wanted = topology.processor(
-            self.broker.queue_name, self.broker.heartbeat_queue_name, self.broker.external_exchange
-        )
+        wanted = topology.processor_base(self.broker.heartbeat_queue_name, self.broker.external_exchange)
         while not stop.is_set():
             try:
                 await self.bus.declare(wanted)
@@ -138,17 +139,20 @@ class Processor:
 
     async def _work(self, pool: Pool, stop: asyncio.Event) -> None:
         holder = self._chance(8).hex()
-        relays, sweeps = Lease("relay", holder, pool), Lease("sweeps", holder, pool)
+        relays, sweeps, changes = (Lease(name, holder, pool) for name in ("relay", "sweeps", "partitions"))
         gauges = Gauges(pool, self.rules)
-        consumer = self._consumer(pool)
-        self._describe(gauges, consumer, relays, sweeps)
+        share = Share(self.bus, self.broker.queue_name, holder, lambda queue: self._consumer(queue, pool), self._backoff)
+        loop_time = asyncio.get_running_loop().time
+        repartitioning = Repartitioning(changes, self.bus, self.broker.queue_name, loop_time)
+        self._describe(gauges, share, repartitioning, relays, sweeps)
         loops = [
-            consumer.run(stop),
+            share.run(stop),
             self._heartbeats(pool).run(stop),
             ExpiredConsumer(self.bus, self._backoff()).run(stop),
-            Leases(self.database, (relays, sweeps), self._backoff(), self._woken).run(stop),
+            Leases(self.database, (relays, sweeps, changes), self._backoff(), self._woken, share).run(stop),
             self._repeat("pulse", self._pulse, stop, every=PULSE_EVERY),
             self._repeat("gauges", gauges.step, stop, every=GAUGES_EVERY),
+            self._repartition(repartitioning, changes, stop),
             self._relay(relays, stop),
             self._commands(relays, stop),
             *(self._sweep(sweep, sweeps, stop) for sweep in self._sweeps()),
@@ -170,10 +174,11 @@ class Processor:
             log.warning("work_was_cut", task=task.get_name())
             task.cancel()
 
-    def _describe(self, gauges: Gauges, consumer: EventConsumer, *leases: Lease) -> None:
+    def _describe(self, gauges: Gauges, share: Share, change: Repartitioning, *leases: Lease) -> None:
         self.health.required["database"] = lambda: gauges.database
         self.health.required["broker"] = lambda: None if self.bus.connected else str(self.bus.trouble or "away")
-        self.health.notes["consumption"] = lambda: consumer.paused
+        self.health.notes["consumption"] = share.paused
+        self.health.notes["partitions"] = lambda: change.refused or share.note
         self.health.notes["ear"] = lambda: gauges.deaf
         self.health.notes["outbox"] = lambda: gauges.lag
         for lease in leases:
@@ -184,15 +189,16 @@ class Processor:
     def _backoff(self) -> Backoff:
         return Backoff(self._chance)
 
-    def _consumer(self, pool: Pool) -> EventConsumer:
+    def _consumer(self, queue: str, pool: Pool) -> EventConsumer:
         return EventConsumer(
             bus=self.bus,
-            queue=self.broker.queue_name,
+            queue=queue,
             prefetch=self.broker.prefetch,
             batch_max=self.broker.batch_max,
             ways=Transactions(pool, self.rules),
             backoff=self._backoff(),
             loop_time=asyncio.get_running_loop().time,
+            ended=Marks(pool).ended,
         )
 
     def _heartbeats(self, pool: Pool) -> HeartbeatConsumer:
@@ -251,6 +257,13 @@ class Processor:
             done = await self._once(name, step, backoff, stop)
             if done == 0:
                 await _until(news, stop, RELAY_LOOKS_EVERY)
+
+    async def _repartition(self, change: Repartitioning, lease: Lease, stop: asyncio.Event) -> None:
+        backoff = self._backoff()
+        while not stop.is_set():
+            if await _until(lease.led, stop, PARTITIONS_LOOKS_EVERY):
+                more = await self._once(lease.name, change.step, backoff, stop)
+                await _until(stop, stop, 0 if more else PARTITIONS_LOOKS_EVERY)
 
     async def _sweep(self, sweep: Sweep, lease: Lease, stop: asyncio.Event) -> None:
         async def step() -> bool:

@@ -108,10 +108,21 @@ class PostgresBus:
             self._changed.clear()
             await self._changed.wait()
 
-    async def declare(self, topology: Topology) -> None:
+    async def declare(self, topology: Topology, *, lasting: bool = True) -> None:
         async with self.work() as conn:
             await bus_queues.declare(conn, topology, self._owner)
-        self._topology += topology
+        if lasting:
+            self._topology += topology
+
+    async def require_hashing(self) -> None:
+        bus_queues.refuse_hashing()
+
+    async def unbind(self, topology: Topology) -> None:
+        async with self.work() as conn:
+            await bus_queues.unbind(conn, topology)
+
+    async def delete_exchange(self, exchange: str) -> None:
+        """Exchanges are names here: there is nothing to remove."""
 
     async def publish(self, batch: Sequence[Outgoing]) -> list[Outcome]:
         if not batch:

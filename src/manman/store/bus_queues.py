@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
-from manman.events.bus import Depth, Kind, Queue, QueueDiffers, QueueLocked, QueueMissing, Topology
+from manman.events.bus import Depth, Kind, Queue, QueueDiffers, QueueLocked, QueueMissing, Topology, Unsupported
 from manman.store.pool import Connection
 from manman.store.sql import load
 
@@ -25,8 +25,11 @@ _ARGUMENTS = (
 async def declare(conn: Connection, topology: Topology, owner: int) -> None:
     """Within the caller's transaction: makes what is missing; exclusive queues become `owner`'s.
 
-    Raises `QueueDiffers` naming queue, argument and both values, `QueueLocked` when another owner has it.
+    Raises `QueueDiffers` naming queue, argument and both values, `QueueLocked` when another owner has it, `Unsupported` for
+    partitions.
     """
+    if topology.hash_exchanges or topology.links:
+        refuse_hashing()
     await conn.execute(sql["declaring"])
     for queue in topology.queues:
         await conn.fetch(sql["forget_dead_owner"], queue.name, owner)
@@ -37,6 +40,21 @@ async def declare(conn: Connection, topology: Topology, owner: int) -> None:
         _compare(queue.name, wanted, dict(found), owner)
     for binding in topology.bindings:
         await conn.execute(sql["add_binding"], binding.queue, binding.exchange, binding.pattern)
+
+
+def refuse_hashing() -> NoReturn:
+    """Raises `Unsupported`: what is spread over partitions here would only compete for the same database."""
+    raise Unsupported(
+        "the bus on PostgreSQL has no partitions: what hosts say is one queue there",
+        hint="one partition needs no broker: manman processor partitions 1; more need RabbitMQ, RABBITMQ_URL",
+    )
+
+
+async def unbind(conn: Connection, topology: Topology) -> None:
+    """Takes the bindings away; harmless where they are not there."""
+    await conn.execute(sql["declaring"])
+    for binding in topology.bindings:
+        await conn.execute(sql["remove_binding"], binding.queue, binding.exchange, binding.pattern)
 
 
 def _row(queue: Queue) -> dict[str, Any]:

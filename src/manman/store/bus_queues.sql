@@ -18,6 +18,9 @@ FROM bus_queues WHERE name = $1;
 -- name: add_binding
 INSERT INTO bus_bindings (queue, exchange, pattern) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING;
 
+-- name: remove_binding
+DELETE FROM bus_bindings WHERE queue = $1 AND exchange = $2 AND pattern = $3;
+
 -- name: delete_queue
 DELETE FROM bus_queues WHERE name = $1;
 

@@ -76,6 +76,7 @@ class RabbitBus:
         self._trouble: ManManError | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._closed = False
+        self._hashing: LaneConnection | None = None  # the connection that is known to know hash exchanges
 
     @property
     def connected(self) -> bool:
@@ -101,10 +102,25 @@ class RabbitBus:
             self._changed.clear()
             await self._changed.wait()
 
-    async def declare(self, topology: Topology) -> None:
+    async def declare(self, topology: Topology, *, lasting: bool = True) -> None:
         connection = self._live()
+        if topology.hash_exchanges and self._hashing is not connection:
+            await self.require_hashing()
+            self._hashing = connection
         await declaring.declare(connection, topology)
-        self._topology += topology
+        if lasting:
+            self._topology += topology
+
+    async def require_hashing(self) -> None:
+        connection = await link.open_connection(self._parameters, self._setting)
+        try:
+            await declaring.try_hashing(connection, f"manman.tried.{self._chance(8).hex()}")
+        finally:
+            if connection.is_open:
+                connection.close()
+
+    async def unbind(self, topology: Topology) -> None:
+        await declaring.unbind(self._live(), topology)
 
     async def publish(self, batch: Sequence[Outgoing]) -> list[Outcome]:
         return await (await self._publishing()).publish(batch)
@@ -136,6 +152,13 @@ class RabbitBus:
         finally:
             await link.close_channel(channel)
         self._topology = self._topology.without(queue)
+
+    async def delete_exchange(self, exchange: str) -> None:
+        channel = await link.open_channel(self._live())
+        try:
+            await link.reply(channel, channel.exchange_delete, exchange)
+        finally:
+            await link.close_channel(channel)
 
     async def close(self) -> None:
         self._closed = True

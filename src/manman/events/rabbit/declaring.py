@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from manman.events.bus import NO_DELIVERY_LIMIT, Kind, Queue, Topology
+from manman.errors import Unavailable
+from manman.events.bus import NO_DELIVERY_LIMIT, Kind, Queue, Topology, Unsupported
 from manman.events.rabbit import link
 from manman.events.rabbit.lane import LaneConnection
 
@@ -26,12 +27,21 @@ def arguments(queue: Queue) -> dict[str, Any]:
     return {name: value for name, value in wanted.items() if value is not None}
 
 
+PLUGIN = "rabbitmq_consistent_hash_exchange"
+HASHES = "x-consistent-hash"
+
+
 async def declare(connection: LaneConnection, topology: Topology) -> None:
     """Exchanges, then queues, then bindings, on a channel of its own; the first refusal is raised."""
     channel = await link.open_channel(connection)
     try:
         for exchange in topology.exchanges:
             await link.reply(channel, channel.exchange_declare, exchange, exchange_type="topic", durable=True)
+        for spread in topology.hash_exchanges:
+            given = {"hash-header": spread.header}
+            await link.reply(
+                channel, channel.exchange_declare, spread.name, exchange_type=HASHES, durable=True, arguments=given
+            )
         for queue in topology.queues:
             exclusive = queue.kind is Kind.EXCLUSIVE
             await link.reply(
@@ -45,5 +55,35 @@ async def declare(connection: LaneConnection, topology: Topology) -> None:
             )
         for binding in topology.bindings:
             await link.reply(channel, channel.queue_bind, binding.queue, binding.exchange, routing_key=binding.pattern)
+        for way in topology.links:
+            await link.reply(channel, channel.exchange_bind, way.exchange, way.source, routing_key=way.pattern)
     finally:
         await link.close_channel(channel)
+
+
+async def unbind(connection: LaneConnection, topology: Topology) -> None:
+    """The topology's links and bindings are gone when this returns; what was not there is no error."""
+    channel = await link.open_channel(connection)
+    try:
+        for way in topology.links:
+            await link.reply(channel, channel.exchange_unbind, way.exchange, way.source, routing_key=way.pattern)
+        for one in topology.bindings:
+            await link.reply(channel, channel.queue_unbind, one.queue, one.exchange, routing_key=one.pattern)
+    finally:
+        await link.close_channel(channel)
+
+
+async def try_hashing(connection: LaneConnection, name: str) -> None:
+    """Makes an exchange that spreads by hash, and removes it; raises `Unsupported`. Not knowing the type, a broker closes the whole
+    connection, so this needs one of its own."""
+    channel = await link.open_channel(connection)
+    try:
+        await link.reply(channel, channel.exchange_declare, name, exchange_type=HASHES, auto_delete=True)
+        await link.reply(channel, channel.exchange_delete, name)
+    except Unavailable as error:
+        if "exchange type" not in str(error):
+            raise
+        raise Unsupported(
+            f"the broker has no exchanges of the type {HASHES!r}: its plugin {PLUGIN} is not enabled",
+            hint=f"on each of the broker's nodes: rabbitmq-plugins enable {PLUGIN}",
+        ) from error
