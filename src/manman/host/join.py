@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 import msgspec
 import psutil
@@ -25,7 +25,7 @@ from manman.domain.ids import HostId
 from manman.errors import OutOfReach, TimedOut, Unavailable
 from manman.events import credentials
 from manman.events.rabbit import bus as rabbit
-from manman.host import disk, files
+from manman.host import authority, disk, files
 from manman.host.journal import Chance
 from manman.host.reports import version
 from manman.v1.types import RegisterHostResponse
@@ -58,18 +58,26 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     ca: str | None = None
 
     def broker_url(self, other: str | None = None) -> str:
-        """The broker's URL with this host's user and password; `other` (AGENT_RABBITMQ_URL) replaces the address, and
-        credentials in it count."""
+        """The broker's URL with this host's user and password, and the private authority for `amqps`; `other`
+        (AGENT_RABBITMQ_URL) replaces the address, and credentials and options in it count."""
         parts = urlsplit(other or self.rabbitmq_url)
-        if parts.username:
-            return other or self.rabbitmq_url
-        place = parts.netloc.rpartition("@")[2]
-        user = f"{quote(self.broker_user, safe='')}:{quote(self.broker_password, safe='')}"
-        return urlunsplit((parts.scheme, f"{user}@{place}", parts.path, parts.query, ""))
+        place, query = parts.netloc, parts.query
+        if not parts.username:
+            user = f"{quote(self.broker_user, safe='')}:{quote(self.broker_password, safe='')}"
+            place = f"{user}@{parts.netloc.rpartition('@')[2]}"
+        if self.ca and parts.scheme == "amqps" and "ssl_options" not in query:
+            query = "&".join(filter(None, (query, urlencode({"ssl_options": {"cafile": self.ca}}))))
+        return urlunsplit((parts.scheme, place, parts.path, query, ""))
 
     def client(self) -> Client:
         """The API as this host."""
-        return Client(self.api_url, self.host_key, verify=self.ca or True, user_agent=f"manman-host/{version()}")
+        return client(self.api_url, self.ca, self.host_key)
+
+
+def client(api_url: str, ca: str | None, host_key: str | None = None) -> Client:
+    """The API over a connection that `ca` vouches for, or the system's authorities."""
+    trust = authority.context(ca) if ca else True
+    return Client(api_url, host_key, verify=trust, user_agent=f"manman-host/{version()}")
 
 
 def load(state: Path) -> Identity | None:
@@ -90,15 +98,18 @@ async def join(
     addresses: Sequence[str] = (),
     labels: Mapping[str, str] | None = None,
     ca: str | None = None,
+    pin: str | None = None,
     with_broker: bool = True,
     reach: Callable[[Identity], Awaitable[None]] | None = None,
 ) -> Identity:
-    """Joins this machine; repeated with the same token it is the same host. `with_broker=False` where the bus is not a
-    broker's (`manman up`).
+    """Joins this machine; repeated with the same token it is the same host. A private authority is the file `ca`, or the one that
+    `pin` proves. `with_broker=False` where the bus is not a broker's (`manman up`).
 
     Raises `ApiError` when the token is refused, `OutOfReach` when API or broker cannot be reached or refuse: exit code
     6. Nothing secret leaves this machine.
     """
+    if pin is not None:
+        ca = await authority.pinned(state, api_url, pin)
     made = _secrets(state, api_url, token, chance)
     facts = {"name": name or socket.gethostname(), "addresses": list(addresses) or local_addresses(), "labels": labels}
     answer = await _register(api_url, token, made, ca, facts | machine(state))
@@ -123,8 +134,8 @@ async def _register(
     api_url: str, token: str, made: Secrets, ca: str | None, facts: Mapping[str, Any]
 ) -> RegisterHostResponse:
     try:
-        async with Client(api_url, verify=ca or True) as client:
-            return await client.register_host(
+        async with client(api_url, ca) as api:
+            return await api.register_host(
                 token=token,
                 host_key_hash=hashlib.sha256(made.host_key.encode()).hexdigest(),
                 broker_password_hash=made.broker_password_hash,
