@@ -6,123 +6,24 @@ hold, whatever is killed, cut, frozen, filled or repeated". It trusts nothing th
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
+from harness.history import (
+    Accepted,
+    Heard,
+    History,
+    Played,
+    Ranges,
+    Read,
+    Row,
+    Sample,
+    Settled,
+    Unsettled,
+    Witness,
+)
 from manman.domain.sessions import EDGES, FINAL, LIVE, WISHED_EDGES, Status
-
-Row = dict[str, Any]
-Ranges = tuple[tuple[int, int], ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Heard:
-    """One message on `external`, in the order of its arrival."""
-
-    at: datetime
-    id: str
-    type: str
-    sequence: int | None
-    session: int | None
-    body: bytes
-
-
-@dataclass(frozen=True, kw_only=True)
-class Played:
-    """A game as its machine saw it. `why`: crash, expected, reboot, asked (the agent ended it; `told` says by what word)."""
-
-    host: int
-    session: int
-    deployment: int
-    began: datetime
-    ended: datetime | None = None
-    why: str | None = None
-    told: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Witness:
-    """What one host knows. `confirmed` are numbers by journal, `events` the ids of what it wrote; `lives` are the agent's boots
-    and `goodbyes` what it said at their ends, as (moment, boot); `excused` when its agent could not be heard, and by its own fault;
-    `restored`: its disk came back from a copy."""
-
-    host: int
-    confirmed: dict[str, frozenset[int]] = field(default_factory=dict)
-    queued: dict[str, frozenset[int]] = field(default_factory=dict)
-    events: frozenset[str] = frozenset()
-    games: tuple[Played, ...] = ()
-    wishes: dict[int, tuple[str, int]] = field(default_factory=dict)
-    lives: tuple[tuple[datetime, int], ...] = ()
-    goodbyes: tuple[tuple[datetime, int], ...] = ()
-    excused: tuple[tuple[datetime, datetime], ...] = ()
-    deadlines: dict[int, datetime] = field(default_factory=dict)
-    restored: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Accepted:
-    """A power command that was answered with 2xx."""
-
-    at: datetime
-    verb: str
-    deployment: int
-    version: int
-    session: int | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settled:
-    """What became of one numbered message in a committed transaction, in the order of commits."""
-
-    host: int
-    journal: str
-    sequence: int
-    outcome: str
-    is_report: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sample:
-    """A session that was shown as plainly running while its host's last received beat was `silent` ago."""
-
-    at: datetime
-    session: int
-    host: int
-    silent: timedelta
-
-
-@dataclass(frozen=True, kw_only=True)
-class History:
-    """One run. Tables are rows by column name; `rested`: the run was healed and drained long enough for the rules of rest.
-
-    `beats` are (host, received, applied); `settled` and `samples` come from a witness inside the run, empty where there is none;
-    `leftover` is how much waits in the outbox. `reordered`: messages of one host were put out of order on their way.
-    """
-
-    sessions: list[Row] = field(default_factory=list)
-    session_history: list[Row] = field(default_factory=list)
-    events: list[Row] = field(default_factory=list)
-    dead_letters: list[Row] = field(default_factory=list)
-    journals: dict[tuple[int, str], Ranges] = field(default_factory=dict)
-    deployments: list[Row] = field(default_factory=list)
-    ports: list[Row] = field(default_factory=list)
-    host_history: list[Row] = field(default_factory=list)
-    hosts: list[Row] = field(default_factory=list)
-    strays: list[Row] = field(default_factory=list)
-    external: list[Heard] = field(default_factory=list)
-    witnesses: list[Witness] = field(default_factory=list)
-    accepted: list[Accepted] = field(default_factory=list)
-    settled: list[Settled] = field(default_factory=list)
-    beats: list[tuple[int, datetime, datetime]] = field(default_factory=list)
-    samples: list[Sample] = field(default_factory=list)
-    failures: list[str] = field(default_factory=list)
-    threshold: timedelta = timedelta(seconds=10)
-    refused_by_subscriber: bool = False
-    reordered: bool = False
-    rested: bool = True
-    leftover: int = 0
 
 
 def check(history: History) -> list[str]:
@@ -202,7 +103,7 @@ def published(h: History) -> Iterator[str]:
     public = {str(e["id"]): e for e in h.events if e["public"]}
     bodies: dict[str, bytes] = {}
     for heard in h.external:
-        if heard.id not in public:
+        if heard.id not in public and not _is_forgotten(h, heard.at):
             yield f"{heard.type} {heard.id} was on external without a row"
         if bodies.setdefault(heard.id, heard.body) != heard.body:
             yield f"{heard.type} {heard.id} was on external with two bodies"
@@ -214,13 +115,22 @@ def published(h: History) -> Iterator[str]:
         yield f"{len(places)} events have positions {places[0]} to {places[-1]}"
 
 
+def _is_forgotten(h: History, at: datetime) -> bool:
+    """Whether something happened that a restored database knows nothing of."""
+    return any(copied <= at <= restored for copied, restored in h.restored)
+
+
 def in_order(h: History) -> Iterator[str]:
-    """First deliveries of a session's events follow its history."""
+    """First deliveries of a session's events follow its history; a restored database tells it anew."""
     if h.refused_by_subscriber:
         return
     seen: set[str] = set()
     last: dict[int, int] = {}
+    anew = [restored for _, restored in h.restored]
     for heard in h.external:
+        while anew and heard.at >= anew[0]:
+            anew.pop(0)
+            last.clear()
         if heard.id in seen or heard.session is None or heard.sequence is None:
             continue
         seen.add(heard.id)
@@ -270,7 +180,8 @@ def kept(h: History) -> Iterator[str]:
 
 def letters(h: History) -> Iterator[str]:
     """No sound message is a dead letter: none of a bug, none out of order, none condemned for dying processes."""
-    blameless = BLAMELESS - OF_ORDER if h.reordered else BLAMELESS
+    told_anew = h.reordered or h.restored or any(w.cloned for w in h.witnesses)
+    blameless = BLAMELESS - OF_ORDER if told_anew else BLAMELESS
     for row in h.dead_letters:
         if row["reason"] in blameless:
             yield f"{row['key']} of session {row['session']} is a dead letter: {row['reason']}, {row['detail']}"
@@ -304,6 +215,19 @@ def own(h: History) -> Iterator[str]:
             yield f"host {said} moved session {row['session']} of host {host_of[row['session']]}"
 
 
+def unique(h: History) -> Iterator[str]:
+    """No session id is used twice, but by a host whose disk came back from a copy."""
+    played: dict[int, int] = {}
+    for witness in h.witnesses:
+        if witness.restored:
+            continue
+        for number in witness.reused:
+            yield f"session {number} was begun twice on host {witness.host}"
+        for game in witness.games:
+            if played.setdefault(game.session, witness.host) != witness.host:
+                yield f"session {game.session} was begun on hosts {played[game.session]} and {witness.host}"
+
+
 # ---- 6 and 12: hosts --------------------------------------------------------------------------------
 
 
@@ -318,7 +242,10 @@ def silent(h: History) -> Iterator[str]:
     beats: dict[int, list[tuple[datetime, datetime]]] = defaultdict(list)
     for host, received, applied in h.beats:
         beats[host].append((received, applied))
-    excused = {w.host: w.excused for w in h.witnesses}
+    excused: dict[int, list[tuple[datetime, datetime]]] = defaultdict(list)
+    for witness in h.witnesses:
+        excused[witness.host] += witness.excused
+    known = {w.host for w in h.witnesses}
     for row in h.host_history:
         if row["to_status"] != "stale":
             continue
@@ -326,16 +253,24 @@ def silent(h: History) -> Iterator[str]:
         if any(at - received < h.threshold and applied <= at for received, applied in beats[host]):
             yield f"host {host} became stale at {at:%H:%M:%S} though it was heard within the threshold"
         since = at - 3 * h.threshold
-        if host in excused and not any(begin <= at and end >= since for begin, end in excused[host]):
+        if host in known and not any(begin <= at and end >= since for begin, end in excused[host]):
             yield f"host {host} became stale at {at:%H:%M:%S} though its agent beat all the time"
 
 
 def returned(h: History) -> Iterator[str]:
     """No `online` after a goodbye without a new boot."""
-    lives = {w.host: w.lives for w in h.witnesses}
+    lives: dict[int, list[tuple[datetime, int]]] = defaultdict(list)
+    for witness in h.witnesses:
+        lives[witness.host] += witness.lives
+    cloned = {w.host for w in h.witnesses if w.cloned}
     for host, rows in by(sorted(h.host_history, key=lambda r: (r["host"], r["number"])), "host").items():
         for before, after in pairwise(rows):
-            if before["to_status"] != "offline" or after["to_status"] != "online" or host not in lives:
+            if (
+                before["to_status"] != "offline"
+                or after["to_status"] != "online"
+                or host not in lives
+                or host in cloned
+            ):
                 continue
             said = [at for w in h.witnesses if w.host == host for at, _ in w.goodbyes if at <= after["recorded_at"]]
             if said and not any(said[-1] <= at <= after["recorded_at"] for at, _ in lives[host]):
@@ -343,6 +278,15 @@ def returned(h: History) -> Iterator[str]:
 
 
 # ---- 7 and 16: rest ---------------------------------------------------------------------------------
+
+
+def settling(h: History) -> Iterator[str]:
+    """Soon after everything is healed, rows say what machines say."""
+    for one in h.unsettled:
+        yield (
+            f"session {one.session} is {one.row or 'absent'} in the rows and {one.machine or 'absent'} on its machine at "
+            f"{one.at:%H:%M:%S}, more than {one.after:.0f} s after all was healed"
+        )
 
 
 def agreeing(h: History) -> Iterator[str]:
@@ -356,6 +300,8 @@ def agreeing(h: History) -> Iterator[str]:
     live: dict[int, list[Row]] = by([s for s in h.sessions if s["status"] in LIVE], "deployment")
     for row in h.deployments:
         yield from _rests(row, live.get(row["id"], []), playing.get(row["id"], []))
+    for number in sorted(playing.keys() - {row["id"] for row in h.deployments}):
+        yield f"deployment {number} is gone, but {playing[number]} plays"
     held = {d: wish for w in h.witnesses for d, wish in w.wishes.items()}
     for row in h.deployments:
         wish = held.get(row["id"], ("stopped", 0))
@@ -382,12 +328,14 @@ def _rests(row: Row, live: list[Row], playing: list[int]) -> Iterator[str]:
 def durable(h: History) -> Iterator[str]:
     """What was answered with 2xx is in the rows, and nobody takes the database for a restored one."""
     epochs = {e["epoch"] for e in h.events}
-    if len(epochs) > 1:
+    if len(epochs) > 1 + len(h.restored):
         yield f"epochs {sorted(epochs)} in a database that was never restored"
     versions = {d["id"]: d["desired_version"] for d in h.deployments}
     sessions = {s["id"] for s in h.sessions}
     for one in h.accepted:
-        if one.deployment in versions and versions[one.deployment] < one.version:
+        if one.lost or one.deployment not in versions:
+            continue
+        if versions[one.deployment] < one.version:
             yield f"{one.verb} of deployment {one.deployment} was accepted as {one.version}, the row has less"
         if one.session is not None and one.session not in sessions:
             yield f"{one.verb} of deployment {one.deployment} promised session {one.session}, which does not exist"
@@ -397,11 +345,14 @@ def durable(h: History) -> Iterator[str]:
 
 
 def alone(h: History) -> Iterator[str]:
-    """Never two games of a deployment at once."""
-    games = sorted((g for w in h.witnesses for g in w.games), key=lambda g: (g.deployment, g.began, g.session))
-    for before, after in pairwise(games):
-        if before.deployment == after.deployment and (before.ended is None or before.ended > after.began):
-            yield f"deployment {after.deployment} played {before.session} and {after.session} at once"
+    """Never two games of a deployment at once, wherever it is moved; two machines with one identity cannot promise it."""
+    games: dict[str, list[Played]] = defaultdict(list)
+    for game in [g for w in h.witnesses if not w.cloned for g in w.games]:
+        games[h.places.get(game.deployment, str(game.deployment))].append(game)
+    for name, played in sorted(games.items()):
+        for before, after in pairwise(sorted(played, key=lambda g: (g.began, g.session))):
+            if before.ended is None or before.ended > after.began:
+                yield f"deployment {name} played {before.session} and {after.session} at once"
 
 
 def ended(h: History) -> Iterator[str]:
@@ -434,6 +385,54 @@ def timely(h: History) -> Iterator[str]:
                 yield f"session {game.session} began at {game.began:%H:%M:%S}, after its deadline {deadline:%H:%M:%S}"
 
 
+# ---- 13 and 15 ----------------------------------------------------------------------------------------
+
+
+def read(h: History) -> Iterator[str]:
+    """A reader that comes back with its last id gets every event once, in order, or a reset."""
+    ids = {(e["epoch"], e["position"]): str(e["id"]) for e in h.events}
+    last = max(ids, default=None)
+    by_reader: dict[int, list[Read]] = defaultdict(list)
+    for one in h.reads:
+        by_reader[one.reader].append(one)
+    for reader, told in sorted(by_reader.items()):
+        resets = 0
+        for before, after in pairwise([None, *told]):
+            here = None if before is None else (before.epoch, before.position)
+            yield from _read(reader, here, after, ids, bool(h.restored))
+            resets += after is not None and after.kind == "reset"
+        if resets > len(h.restored):
+            yield f"reader {reader} was reset {resets} times, the database was restored {len(h.restored)} times"
+        if h.rested and last is not None and (told[-1].epoch, told[-1].position) != last:
+            yield f"reader {reader} ended at {told[-1].epoch}-{told[-1].position}, the events at {last[0]}-{last[1]}"
+
+
+def _read(
+    reader: int, here: tuple[int, int] | None, told: Read | None, ids: dict[tuple[int, int], str], restored: bool
+) -> Iterator[str]:
+    if told is None:
+        return
+    place = (told.epoch, told.position)
+    if told.kind == "hello" and here is not None and place != here:
+        yield f"reader {reader} came back with {here} and went on from {place}"
+    if told.kind != "event":
+        return
+    if here is not None and place != (here[0], here[1] + 1):
+        yield f"reader {reader} got event {place} after {here}"
+    if ids.get(place, told.id if restored else None) != told.id:
+        yield f"reader {reader} got {told.id} as {place}, which is {ids.get(place)}"
+
+
+def running(h: History) -> Iterator[str]:
+    """What should run, runs; what was stopped stays stopped."""
+    for witness in h.witnesses:
+        for since, at, deployment in witness.overdue:
+            yield f"deployment {deployment} should play on host {witness.host} since {since:%H:%M:%S}, and did not at {at:%H:%M:%S}"
+        for game in witness.games:
+            if game.wished == "stopped":
+                yield f"session {game.session} began at {game.began:%H:%M:%S}, though its host knew that it was stopped"
+
+
 def sound(h: History) -> Iterator[str]:
     """No loop met an error that is not weather."""
     yield from h.failures
@@ -446,7 +445,9 @@ RULES: list[tuple[str, Callable[[History], Iterator[str]]]] = [
     ("3", once),
     ("4", in_order),
     ("5", single),
+    ("5", unique),
     ("6", shown),
+    ("7", settling),
     ("7 and 16", agreeing),
     ("8", durable),
     ("9", kept),
@@ -456,8 +457,22 @@ RULES: list[tuple[str, Callable[[History], Iterator[str]]]] = [
     ("11", ended),
     ("12", silent),
     ("12", returned),
+    ("13", read),
     ("14", timely),
+    ("15", running),
     ("0", sound),
 ]
 
-__all__ = ["FINAL", "Accepted", "Heard", "History", "Played", "Sample", "Settled", "Witness", "check"]
+__all__ = [
+    "FINAL",
+    "Accepted",
+    "Heard",
+    "History",
+    "Played",
+    "Read",
+    "Sample",
+    "Settled",
+    "Unsettled",
+    "Witness",
+    "check",
+]

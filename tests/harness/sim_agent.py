@@ -1,8 +1,4 @@
-"""A simulated host: a machine with games, a disk that survives the agent's crashes, and an agent on the domain's pure rules.
-
-`Machine` is what really is: games begin and end there whatever the agent knows. `Disk` is the journal and what the agent holds;
-each change is one write. `SimAgent` is one life of the agent.
-"""
+"""A simulated host's agent on the domain's pure rules: one life of it. What survives it is in `sim_machine`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,15 +8,15 @@ from typing import Any, assert_never
 import msgspec
 
 from harness.sim_bus import Bus
+from harness.sim_machine import Disk, Entry, Game, Machine
 from harness.sim_time import Event, Process, Scheduler
 from manman.domain import ranges, restarts, wishes
-from manman.domain.ids import DeploymentId, HostId, SessionId, uuid7
-from manman.domain.ranges import Ranges
+from manman.domain.ids import DeploymentId, SessionId, uuid7
 from manman.domain.restarts import Again, Ending, GiveUp, Nothing
 from manman.domain.sessions import Desired
-from manman.errors import Malformed, Transient, Unavailable
+from manman.errors import Malformed, Transient
 from manman.events import codec, contracts, envelope, topics, topology
-from manman.events.bus import Outcome, Outgoing
+from manman.events.bus import Outcome, Outgoing, QueueLocked
 from manman.host.deployments import Due, HeldDeployment
 from manman.host.sessions import HeldSession
 
@@ -29,85 +25,6 @@ BEAT_EVERY = 3.0
 TICK = 0.5
 LEASE_AWAITED = 3.0
 GRACE = timedelta(minutes=5)
-
-
-@dataclass
-class Game:
-    """A game's real life, in seconds of virtual time. `how` is what it does by itself at `ends`; `why` how it ended."""
-
-    session_id: int
-    deployment_id: int
-    began: float
-    ready: float
-    ends: float
-    how: str
-    stop_at: float | None = None
-    ended: float | None = None
-    why: str | None = None
-
-    def look(self, now: float) -> None:
-        """Let time do what it does to a game."""
-        ends = min(self.ends, self.stop_at if self.stop_at is not None else self.ends)
-        if self.ended is None and now >= ends:
-            self.ended, self.why = ends, "asked" if self.stop_at == ends else self.how
-
-
-@dataclass
-class Entry:
-    """A journal entry that waits for its confirm."""
-
-    journal: str
-    sequence: int
-    message: Outgoing
-
-
-@dataclass
-class Disk:
-    """What the agent has written."""
-
-    boot: int = 0
-    journal: str = ""
-    sequence: int = 0
-    waiting: list[Entry] = field(default_factory=list)
-    deployments: dict[int, HeldDeployment] = field(default_factory=dict)
-    sessions: dict[int, HeldSession] = field(default_factory=dict)
-    lease: Ranges = ()
-    taken: set[str] = field(default_factory=set)
-
-
-@dataclass
-class Machine:
-    """A host as it really is, and what was seen of it: the checker's witness."""
-
-    host_id: HostId
-    skew: timedelta
-    boots: int = 1
-    games: dict[int, Game] = field(default_factory=dict)
-    disk: Disk = field(default_factory=Disk)
-    copy: Disk | None = None
-    restored: bool = False
-    confirmed: dict[str, set[int]] = field(default_factory=dict)
-    events: dict[str, int] = field(default_factory=dict)
-    starts: list[tuple[float, int]] = field(default_factory=list)
-    goodbyes: list[tuple[float, int]] = field(default_factory=list)
-    excused: list[list[float]] = field(default_factory=list)
-    ends: list[tuple[float, int, str]] = field(default_factory=list)
-    deadlines: dict[int, float] = field(default_factory=dict)
-
-    def look(self, now: float) -> None:
-        for game in self.games.values():
-            game.look(now)
-
-    def live(self, deployment: int) -> list[Game]:
-        return [g for g in self.games.values() if g.deployment_id == deployment and g.ended is None]
-
-    def reboot(self, now: float) -> None:
-        """Everything that runs ends."""
-        self.look(now)
-        self.boots += 1
-        for game in self.games.values():
-            if game.ended is None:
-                game.ended, game.why = now, "reboot"
 
 
 @dataclass(eq=False)
@@ -123,8 +40,11 @@ class SimAgent:
     may_begin_at: float = 0.0
     news: Event = field(init=False)
     mail: Event = field(init=False)
+    tongue: Event = field(init=False)
     fetched: dict[int, float] = field(default_factory=dict)
     leaving: bool = False
+    speaks: bool = False
+    locked_out: bool = False
 
     @property
     def time(self) -> Scheduler:
@@ -141,10 +61,11 @@ class SimAgent:
 
     def start(self) -> None:
         """Open a journal and work."""
-        self.news, self.mail = Event(self.time), Event(self.time)
+        self.news, self.mail, self.tongue = Event(self.time), Event(self.time), Event(self.time)
         disk = self.disk
         self._new_life(disk.boot + 1)
         self.may_begin_at = self.time.now + LEASE_AWAITED
+        self.process.spawn("identity", self.identify())
         self.process.spawn("work", self.work())
         self.process.spawn("sender", self.send())
         self.process.spawn("beats", self.beats())
@@ -161,6 +82,32 @@ class SimAgent:
                 host_id=self.machine.host_id, boot=boot, agent_version="sim", lease=list(self.disk.lease)
             ),
         )
+
+    # ---- whether it may speak: only an exclusive queue is a lock
+
+    async def identify(self) -> None:
+        """Take the queue of its name; while another connection has it, say nothing, and try again each second."""
+        while not self.speaks:
+            try:
+                await self.bus.declare(topology.agent(self.machine.host_id))
+                self.speaks, self.locked_out = True, False
+                self.machine.has_the_name()
+                self.tongue.notify()
+            except QueueLocked:
+                self.locked_out = True
+                await self.time.sleep(1.0)
+            except Transient:
+                await self.time.sleep(1.0)
+
+    async def may_speak(self) -> None:
+        """Wait for its name."""
+        while not self.speaks:
+            await self.time.wait(self.tongue, 5.0)
+
+    @property
+    def is_locked_out(self) -> bool:
+        """Whether another agent may have this identity: that one begins what is to begin."""
+        return self.locked_out or isinstance(self.bus.trouble, QueueLocked)
 
     # ---- what it says
 
@@ -220,6 +167,7 @@ class SimAgent:
 
     async def send(self) -> None:
         """Entries in order, deleted after their confirm; from the first unconfirmed one again after trouble."""
+        await self.may_speak()
         while True:
             if not self.disk.waiting:
                 await self.time.wait(self.mail, 5.0)
@@ -241,6 +189,7 @@ class SimAgent:
         return waiting
 
     async def beats(self) -> None:
+        await self.may_speak()
         while not self.leaving:
             await self.time.sleep(BEAT_EVERY)
             live = [s for s in self.disk.sessions.values() if s.is_live]
@@ -276,9 +225,9 @@ class SimAgent:
     async def commands(self) -> None:
         """Journalled, then acked; idempotent by their id."""
         host = self.machine.host_id
+        await self.may_speak()
         while True:
             try:
-                await self.bus.declare(topology.agent(host))
                 async with self.bus.consume(topics.host_commands(host), 50) as consumer:
                     while True:
                         for delivery in await consumer.get_batch(50, wait=timedelta(seconds=5)):
@@ -301,11 +250,32 @@ class SimAgent:
                 self._start(command)
             case "stop" | "restart" | "wish" | "kill":
                 self._wish(command)
+            case "remove":
+                self._remove(command)
             case "end":
                 self._end_id(command.session_id or 0)
             case _:
                 self._of_the_host(verb, command)
         self.news.notify()
+
+    def _remove(self, command: contracts.Command) -> None:
+        held = self.held(command.deployment_id or 0)
+        version = max(command.deployment_version or 0, held.deployment_version or 0)
+        self.keep(
+            msgspec.structs.replace(held, status="removing", desired="stopped", due=None, deployment_version=version)
+        )
+
+    def _removed(self, held: HeldDeployment) -> None:
+        """Nothing of it lives, and its data is gone."""
+        self.keep(msgspec.structs.replace(held, status="removed"))
+        body = contracts.DeploymentStatus(
+            deployment_id=held.deployment_id,
+            host_id=self.machine.host_id,
+            status="removed",
+            deployment_version=held.deployment_version,
+            desired_version=held.desired_version,
+        )
+        self.say("deployment", "removed", body)
 
     def _end_id(self, number: int) -> None:
         session = self.disk.sessions.get(number)
@@ -416,7 +386,9 @@ class SimAgent:
             return
         if live:
             self._begin_asked(held, live[-1])
-        else:
+        elif held.status == "removing":
+            self._removed(held)
+        elif held.status != "removed":
             self._begin_own(held)
 
     def _must_end(self, held: HeldDeployment, session: HeldSession) -> bool:
@@ -541,11 +513,16 @@ class SimAgent:
         ends = 1e12 if self.calm() or chance.random() < 0.5 else ready + chance.expovariate(1 / 60)
         if chance.random() < 0.05 and not self.calm():
             ends = now + chance.uniform(0, 4)
-        self.machine.games[session.session_id] = Game(session.session_id, session.deployment_id, now, ready, ends, how)
+        if session.session_id in self.machine.games:
+            self.machine.reused.append(session.session_id)
+        wished = self.held(session.deployment_id).desired
+        self.machine.games[session.session_id] = Game(
+            session.session_id, session.deployment_id, now, ready, ends, how, wished
+        )
         self.tell(msgspec.structs.replace(session, status="starting", machine=str(self.machine.boots), at=self.now))
 
     def _begin_own(self, held: HeldDeployment) -> None:
-        if held.desired != "running" or self.time.now < self.may_begin_at or self.leaving:
+        if held.desired != "running" or self.time.now < self.may_begin_at or self.leaving or self.is_locked_out:
             return
         agreed = wishes.agree(held.wished(None))
         cause, previous = None, held.session
@@ -585,4 +562,4 @@ def wish_of(command: contracts.Command) -> wishes.Wish:
     )
 
 
-__all__ = ["POLICY", "Disk", "Game", "Machine", "SimAgent", "Unavailable", "wish_of"]
+__all__ = ["POLICY", "SimAgent", "wish_of"]

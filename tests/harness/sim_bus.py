@@ -52,6 +52,11 @@ class Held:
     ready: list[Entry] = field(default_factory=list)
     consumers: list["Consumer"] = field(default_factory=list)
     owner: "Bus | None" = None
+    life: int = 0
+
+    def is_of(self, bus: "Bus | None") -> bool:
+        """Whether this very connection may use it: an earlier one of the same process may hold it still."""
+        return self.owner is bus and bus is not None and self.life == bus.life
 
 
 @dataclass(eq=False)
@@ -86,10 +91,12 @@ class Broker:
         self.exchanges |= set(topology.exchanges)
         for queue in topology.queues:
             known = self.queues.get(queue.name)
-            if known is not None and known.spec.kind is Kind.EXCLUSIVE and known.owner is not owner:
+            if known is not None and known.spec.kind is Kind.EXCLUSIVE and not known.is_of(owner):
                 raise QueueLocked(f"queue {queue.name} is held by another connection")
             if known is None:
-                held = Held(queue, Event(self.time), owner=owner if queue.kind is Kind.EXCLUSIVE else None)
+                held = Held(queue, Event(self.time))
+                if queue.kind is Kind.EXCLUSIVE and owner is not None:
+                    held.owner, held.life = owner, owner.life
                 self.queues[queue.name] = held
         for binding in topology.bindings:
             if (wanted := (binding.exchange, binding.pattern, binding.queue)) not in self.bindings:
@@ -99,6 +106,7 @@ class Broker:
         """One message to every queue that wants it."""
         self.messages += 1
         if message.exchange == topics.EXTERNAL:
+            # Another subscriber's full queue refuses; this one has got it.
             self.published.append((self.time.now, message))
             return Outcome.NACKED if self.refuses else Outcome.CONFIRMED
         wanting = [q for exchange, pattern, q in self.bindings
@@ -158,6 +166,8 @@ class Broker:
     def restart(self) -> None:
         """The broker goes and comes back: connections are gone, queues stay, but exclusive ones."""
         self.down = True
+        for name in [n for n, queue in self.queues.items() if queue.owner is not None]:
+            del self.queues[name]
         for bus in list(self.buses):
             bus.lose()
 
@@ -179,6 +189,8 @@ class Bus:
     user_id: str | None = None
     trouble: ManManError | None = None
     lose_confirms: int = 0
+    locks: dict[str, Topology] = field(default_factory=dict)
+    locked_in: int = -1
 
     def __post_init__(self) -> None:
         self.process.attached.append(self)
@@ -225,6 +237,19 @@ class Bus:
         await self.time.sleep(self.time.chance.uniform(0.0002, 0.003))
         if not self.connected or self.closed:
             raise Unavailable("the broker is out of reach")
+        self._lock_again()
+
+    def _lock_again(self) -> None:
+        """A new connection first takes back the queues that only it may have; while another one has them, there is no connection."""
+        if self.locked_in == self.life:
+            return
+        try:
+            for topology in self.locks.values():
+                self.broker.declare(topology, self)
+        except QueueLocked as error:
+            self.trouble = error
+            raise Unavailable(f"the broker is out of reach: {error}") from error
+        self.trouble, self.locked_in = None, self.life
 
     async def wait_connected(self) -> None:
         while not self.connected:
@@ -233,6 +258,7 @@ class Bus:
     async def declare(self, topology: Topology) -> None:
         await self.point()
         self.broker.declare(topology, self)
+        self.locks |= {q.name: Topology(queues=(q,)) for q in topology.queues if q.kind is Kind.EXCLUSIVE}
 
     async def publish(self, batch: Sequence[Outgoing]) -> list[Outcome]:
         life = self.life

@@ -1,18 +1,16 @@
-"""The control plane inside a simulation: replicas of the real processor's steps, and an operator with the API's power commands."""
+"""Processors inside a simulation: replicas of the real one's consumers, leases, relay and sweeps, in virtual time."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from types import SimpleNamespace
 from typing import Any
 
 from harness.sim_bus import Broker, Bus
 from harness.sim_database import Database, Pool
 from harness.sim_time import Event, Process, Scheduler
-from manman.api import power
-from manman.errors import RefusedError, Transient, Unavailable, is_transient
-from manman.events import contracts, topics, topology
+from manman.errors import Transient, Unavailable, is_transient
+from manman.events import contracts, topics
 from manman.events.bus import Outgoing
 from manman.events.codec import encode_body
 from manman.processor.backoff import Backoff
@@ -25,13 +23,14 @@ from manman.processor.leading import Lease
 from manman.processor.relay import Relay
 from manman.processor.service import Transactions
 from manman.processor.sweeps import deadlines, hosts, lost, reports, wishes
-from manman.store import leadership
+from manman.store import installation, leadership
 
 PREFETCH = 500
 THRESHOLD = timedelta(seconds=10)
 DEADLINE = timedelta(seconds=120)
 # Seconds. Where nothing happens the product looks oftener; the simulation jumps that.
 LOOKS_EVERY, SWEEPS_EVERY, PULSES_EVERY, RENEWS_EVERY = 5.0, 3.0, 2.2, 1.3
+LOOKS_EVERY_AT_LAST, SWEEPS_EVERY_AT_LAST = 1.0, 2.0  # the product's own, once all is healed and time is measured
 
 
 @dataclass(slots=True)
@@ -45,15 +44,16 @@ class SimBackoff(Backoff):
         await self.time.sleep(self.next())
 
 
-@dataclass
-class Command:
-    """A power command that was accepted: what a 2xx promised."""
-
-    at: float
-    verb: str
-    deployment: int
-    version: int
-    session: int | None
+async def begin_service(time: Scheduler, pool: Pool) -> None:
+    """What each service does at its start: see whether the database was restored; one that is away is waited for."""
+    while True:
+        try:
+            async with pool.transaction() as conn:
+                await installation.notice_cluster(conn)
+        except Transient:
+            await time.sleep(time.chance.uniform(0.2, 2.0))
+        else:
+            return
 
 
 @dataclass(eq=False)
@@ -64,6 +64,8 @@ class Replica:
     database: Database
     broker: Broker
     news: list[Event]
+    healed: Callable[[], bool]
+    leases: tuple[Lease, ...] = ()
     bus: Bus = field(init=False)
     pool: Pool = field(init=False)
     rules: Rules = field(init=False)
@@ -73,12 +75,25 @@ class Replica:
     def time(self) -> Scheduler:
         return self.process.time
 
+    @property
+    def leads(self) -> bool:
+        """Whether it leads in anything, as far as it knows."""
+        return any(lease.led.is_set() for lease in self.leases)
+
     def start(self) -> None:
-        """Make its connections and begin its loops."""
+        """Make its connections; ask whether the database was restored, then begin its loops."""
         self.bus, self.pool = Bus(self.broker, self.process), Pool(self.database, self.process)
+        self.process.spawn("begin", self._begin())
+
+    async def _begin(self) -> None:
+        await begin_service(self.time, self.pool)
+        self._work()
+
+    def _work(self) -> None:
         self.rules = Rules(threshold=THRESHOLD, start_deadline=DEADLINE, chance=self.time.bytes)
         holder = self.time.bytes(8).hex()
         relays, sweeps = Lease("relay", holder, self.pool), Lease("sweeps", holder, self.pool)  # type: ignore[arg-type]
+        self.leases = (relays, sweeps)
         spawn = self.process.spawn
         spawn("events", self._events().run(self.stop))
         spawn("heartbeats", self._heartbeats().run(self.stop))
@@ -158,110 +173,19 @@ class Replica:
             if not lease.led.is_set():
                 await self.time.sleep(0.5)
             elif not await self._once(step, backoff):
-                await self.time.wait(news, LOOKS_EVERY)
+                await self.time.wait(news, LOOKS_EVERY_AT_LAST if self.healed() else LOOKS_EVERY)
 
     async def _sweeps(self, lease: Lease) -> None:
         backoff, turn = self.backoff(), 0
         often = [hosts.Silent().step, deadlines.step, wishes.step, reports.missing]
         seldom = [reports.Differing().step, lost.Lost(timedelta(days=1)).step]
         while True:
-            await self.time.sleep(SWEEPS_EVERY)
+            await self.time.sleep(SWEEPS_EVERY_AT_LAST if self.healed() else SWEEPS_EVERY)
             turn += 1
-            for sweep in often + (seldom if turn % 10 == 0 else []):
+            for sweep in often + (seldom if turn % (15 if self.healed() else 10) == 0 else []):
                 if lease.led.is_set():
                     await self._once(lambda sweep=sweep: self._sweep(sweep, lease), backoff)
 
     async def _sweep(self, sweep: Any, lease: Lease) -> None:
         async with lease.transaction() as conn:
             await sweep(conn, self.rules)
-
-
-@dataclass(eq=False)
-class Operator:
-    """Somebody with the API: starts, stops and restarts by chance, until `until` (seconds)."""
-
-    process: Process
-    pool: Pool
-    deployments: list[int]
-    until: float
-    every: float = 6.0
-    accepted: list[Command] = field(default_factory=list)
-    refused: int = 0
-
-    @property
-    def time(self) -> Scheduler:
-        return self.process.time
-
-    async def work(self) -> None:
-        chance = self.time.chance
-        await self.time.sleep(5)
-        while self.time.now < self.until:
-            deployment, verb = chance.choice(self.deployments), chance.choice(["start", "start", "stop", "restart"])
-            for _ in range(2 if chance.random() < 0.1 else 1):
-                await self.ask(deployment, verb)
-            await self.time.sleep(chance.expovariate(1 / self.every))
-
-    async def ask(self, deployment: int, verb: str) -> None:
-        """One request; what is refused or finds nobody changes nothing."""
-        try:
-            async with self.pool.transaction() as conn:
-                said = await self._do(conn, deployment, verb)
-        except RefusedError:
-            self.refused += 1
-        except Transient:
-            self.refused += 1
-        else:
-            if said is not None:
-                self.accepted.append(said)
-
-    async def _do(self, conn: Any, deployment: int, verb: str) -> Command | None:
-        wanted = await power.locked(conn, deployment)
-        settings = SimpleNamespace(start_deadline_seconds=DEADLINE.total_seconds())
-        office = SimpleNamespace(settings=settings, chance=self.time.bytes)
-        caller: Any = SimpleNamespace(now=self.time.at, said="user sim", trace_id="", office=office)
-        session: int | None = wanted.host["live"]
-        match verb:
-            case "start":
-                session = await power.begin(wanted, caller, conn, fresh=False)
-            case "restart":
-                session = await power.restart(wanted, caller, conn)
-            case _:
-                if not await power.stop(wanted, caller, conn, verb="stop"):
-                    return None
-        return Command(self.time.now, verb, deployment, wanted.next_version, session)
-
-
-async def furnish(database: Database, broker: Broker, hosts_: int, deployments_: int) -> dict[int, list[int]]:
-    """Hosts with ready deployments and their queues; the deployments of each host."""
-    broker.declare(topology.processor(), None)
-    raw = database.monitor
-    await raw.execute(f"SET sim.now = '{database.time.at.isoformat()}'")
-    await raw.execute("INSERT INTO games (name, created_at, updated_at) VALUES ('arena', clock(), clock())")
-    await raw.execute(
-        "INSERT INTO game_configs (game, name, created_at, updated_at) VALUES (1, 'dm', clock(), clock())"
-    )
-    await raw.execute("INSERT INTO config_revisions (config, revision, spec, created_at) VALUES (1, 1, '{}', clock())")
-    made: dict[int, list[int]] = {}
-    for number in range(hosts_):
-        host = await raw.fetchval(
-            "INSERT INTO hosts (name, addresses, created_at, updated_at) VALUES ($1, '{192.0.2.1}', clock(), clock())"
-            " RETURNING id",
-            f"host-{number + 1}",
-        )
-        broker.declare(topology.host(host), None)
-        made[host] = []
-        for place in range(deployments_):
-            deployment = await raw.fetchval(
-                "INSERT INTO deployments (name, host, config, config_revision, status, seen_deployment_version, created_at,"
-                " updated_at) VALUES ($1, $2, 1, 1, 'ready', 1, clock(), clock()) RETURNING id",
-                f"deployment-{number + 1}-{place + 1}",
-                host,
-            )
-            await raw.execute(
-                "INSERT INTO ports (deployment, name, host, port, protocol) VALUES ($1, 'game', $2, $3, 'udp')",
-                deployment,
-                host,
-                20000 + place,
-            )
-            made[host].append(deployment)
-    return made

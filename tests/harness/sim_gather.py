@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from harness.checker import Accepted, Heard, History, Played, Witness
-from harness.sim_agent import Machine
+from harness.sim_machine import Machine
 
 if TYPE_CHECKING:
     from harness.sim_run import House
@@ -35,16 +35,26 @@ async def gather(house: "House") -> History:
     await raw.execute(f"SET sim.now = '{time.at.isoformat()}'")
     tables: dict[str, Any] = {name: [dict(row) for row in await raw.fetch(query)] for name, query in TABLES.items()}
     journals = await raw.fetch("SELECT host, journal, seen FROM host_journals ORDER BY host, journal")
-    assert house.operator is not None
     return History(
         **tables,
         journals={(j["host"], j["journal"]): tuple((r.lower, r.upper - 1) for r in j["seen"]) for j in journals},
         external=[heard(time.moment(at), message) for at, message in house.broker.published],
-        witnesses=[witness(house, machine) for machine in house.machines],
+        witnesses=[witness(house, machine) for machine in [*house.machines, *(twin.machine for twin in house.twins)]],
         accepted=[
-            Accepted(at=time.moment(c.at), verb=c.verb, deployment=c.deployment, version=c.version, session=c.session)
-            for c in house.operator.accepted
+            Accepted(
+                at=time.moment(c.at),
+                verb=c.verb,
+                deployment=c.deployment,
+                version=c.version,
+                session=c.session,
+                lost=c.lost,
+            )
+            for c in house.accepted
         ],
+        reads=house.reads,
+        unsettled=house.unsettled,
+        restored=[(time.moment(copied), time.moment(back)) for copied, back in house.restored],
+        places={number: place.name.rstrip("+") for place in house.places for number in place.numbers},
         settled=house.settled,
         beats=newest(house),
         samples=house.samples,
@@ -102,11 +112,18 @@ def witness(house: "House", machine: Machine) -> Witness:
                 ended=None if game.ended is None else time.moment(game.ended),
                 why=game.why,
                 told=told.get(game.session_id),
+                wished=game.wished,
             )
             for game in machine.games.values()
         ),
         restored=machine.restored,
-        wishes={d: (held.desired, held.desired_version) for d, held in machine.disk.deployments.items()},
+        cloned=machine.cloned,
+        reused=tuple(machine.reused),
+        overdue=tuple((time.moment(since), time.moment(at), number) for since, at, number in machine.overdue),
+        wishes={
+            d: (held.desired, held.desired_version)
+            for d, held in (machine.disk.deployments.items() if machine.twin_of is None else ())
+        },
         lives=tuple((time.moment(at), boot) for at, boot in machine.starts),
         goodbyes=tuple((time.moment(at), boot) for at, boot in machine.goodbyes),
         excused=tuple((time.moment(begin), time.moment(end)) for begin, end in machine.excused),

@@ -11,15 +11,19 @@ from typing import Any
 from unittest.mock import patch
 
 import msgspec
-from harness.sim_agent import Entry, SimAgent
+from harness.sim_agent import SimAgent
 from harness.sim_database import Connection, Pool
-from harness.sim_run import House, Plan, plan_of
+from harness.sim_house import House
+from harness.sim_machine import Entry
+from harness.sim_plan import Plan, plan_of
 
-from manman.domain import deployments
+from manman.domain import deployments, wishes
 from manman.processor import batch, world
 from manman.processor.sweeps import deadlines
+from manman.processor.sweeps import reports as report_sweep
 from manman.processor.sweeps import wishes as wish_sweep
 from manman.store import batches, events, hosts, leadership, outbox, save
+from manman.store.sql import together
 
 
 @contextmanager
@@ -35,12 +39,13 @@ def nothing(house: House) -> None:
 @dataclass(frozen=True)
 class Mutation:
     """`off` switches the protection off, `change` what belongs to the house; `kinds` are the faults that it protects from,
-    `on` the rest of the circumstances in which it is needed."""
+    `on` the rest of the circumstances in which it is needed; `seeds` are some that catch it."""
 
     off: Callable[[], AbstractContextManager[None]]
     kinds: tuple[str, ...]
     change: Callable[[House], None] = nothing
     on: Callable[[], AbstractContextManager[None]] = kept
+    seeds: tuple[int, ...] = (1, 2, 3)
     count: int = 20
     asks_every: float = 4.0
     replicas: int = 2
@@ -78,8 +83,9 @@ def without_outbox() -> Iterator[None]:
     waiting: dict[Any, list[Any]] = {}
     insert, commit = outbox.insert, Connection.commit
 
-    async def stash(conn: Any, rows: Any) -> None:
+    async def stash(conn: Any, rows: Any, *, beside: Any = ()) -> None:
         waiting.setdefault(conn, []).extend(rows)
+        await together(conn, beside)
 
     async def then_say(self: Connection) -> None:
         await commit(self)
@@ -109,13 +115,18 @@ def everybody_leads() -> Iterator[None]:
     async def take(conn: Any, name: str, holder: str) -> int:
         return 1
 
-    with patch.object(leadership, "is_mine", mine), patch.object(leadership, "take", take):
+    asked = events.sql["relay"].replace("EXISTS (SELECT FROM leads)", "true")
+    with (
+        patch.object(leadership, "is_mine", mine),
+        patch.object(leadership, "take", take),
+        patch.dict(events.sql, {"relay": asked}),
+    ):
         yield
 
 
 @contextmanager
 def without_counters_lock() -> Iterator[None]:
-    with everybody_leads(), unlocked(events.sql, "lock_counter"):
+    with everybody_leads(), unlocked(events.sql, "relay"):
         yield
 
 
@@ -147,10 +158,32 @@ def without_taking_back() -> AbstractContextManager[None]:
     return patch.object(deadlines.deployments, "wished", lambda deployment, desired: deployment)
 
 
+@contextmanager
+def without_run_numbers() -> Iterator[None]:
+    """A start counts whenever its version is new, though its host has begun that run, or a later one, by itself."""
+    judge = wishes.judge_start
+
+    def by_version(held: wishes.Held, said: wishes.Wish, run: int) -> Any:
+        return judge(replace(held, last_run=min(held.last_run, run - 1)), said, run)
+
+    with patch.object(wishes, "judge_start", by_version):
+        yield
+
+
+def without_comparison() -> AbstractContextManager[None]:
+    """Nobody looks whether what a host says that it runs is what the rows say."""
+
+    async def step(self: Any, conn: Any, rules: Any) -> dict[str, int]:
+        return {}
+
+    return patch.object(report_sweep.Differing, "step", step)
+
+
 class Unconfirmed(SimAgent):
     """Deletes an entry when it was sent, whatever the broker says."""
 
     async def send(self) -> None:
+        await self.may_speak()
         while True:
             if not self.disk.waiting:
                 await self.time.wait(self.mail, 5.0)
@@ -204,5 +237,7 @@ ALL: dict[str, Mutation] = {
     "the repeated wish": Mutation(without_repeated_wish, ("lose_commands",)),
     "the last-said seen_version": Mutation(with_the_highest_seen, ("restore",)),
     "the wish taken back": Mutation(without_taking_back, ("api_away",)),
+    "the run numbers": Mutation(without_run_numbers, ("start_at_restart", "cut_replica"), asks_every=1.0),
+    "the comparison of live ids": Mutation(without_comparison, ("restore", "lose_commands")),
 }
 __all__ = ["ALL", "Mutation", "batch", "plan"]

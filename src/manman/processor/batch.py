@@ -172,6 +172,8 @@ async def load(conn: Connection, batch: Iterable[Arrived], rules_: Rules) -> Wor
 
 async def commit(conn: Connection, world: World, rules_: Rules) -> None:
     """Save what was decided, and what others hear of it."""
+    if world.unleased:
+        await _unleased(conn, world)
     lease_rows = await _leases(conn, world)
     for host_id, boot in world.report_wanted.items():
         world.tell(host_id, "report", boot=boot)
@@ -207,6 +209,17 @@ async def commit(conn: Connection, world: World, rules_: Rules) -> None:
             messages=messages,
         ),
     )
+
+
+async def _unleased(conn: Connection, world: World) -> None:
+    """Sessions that hosts began under ids that are not of their leases: a disk that came back from a copy, and the game comes back
+    under a good id. After a restore it may be the database that has forgotten: then the host's report says what there is."""
+    restored = await installation.is_restored(conn)
+    for host_id, session_id in world.unleased:
+        if restored:
+            world.ask_report(host_id)
+        else:
+            world.tell(host_id, "end", session_id=session_id)
 
 
 async def _claims(conn: Connection, world: World) -> None:

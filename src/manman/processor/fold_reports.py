@@ -155,6 +155,9 @@ def _unknown(world: World, message: Message, host_id: HostId, said: contracts.Se
         return
     if world.is_others_id(host_id, said.session_id):
         _list(world, host_id, said, "its id was never given to this host")
+        if said.status in LIVE:
+            world.lease_wanted.add(host_id)
+            world.tell(host_id, "end", session_id=said.session_id)
         return
     heard = Said(status=Status.PENDING, at=said.at or world.now, cause=said.cause or "report")
     fold_sessions.begin(world, host_id, said, heard)

@@ -123,9 +123,8 @@ def _newcomer(world: World, message: Message, body: contracts.SessionStatus) -> 
             "foreign", f"deployment {deployment.id} is on host {deployment.host_id}, not on host {message.host_id}"
         )
     if not ranges.contains(world.leases.get(message.host_id, ()), body.session_id):
-        # A disk restored from a copy: the game comes back under a good id.
         world.lease_wanted.add(message.host_id)
-        world.tell(message.host_id, "end", session_id=body.session_id)
+        world.unleased.append((message.host_id, body.session_id))
         return Refusal(
             "id_not_leased", f"session id {body.session_id} is not of the lease of host {message.host_id}, or was used"
         )

@@ -77,6 +77,7 @@ class World:
     strays: list[Stray] = field(default_factory=list)
     reported: dict[HostId, frozenset[SessionId]] = field(default_factory=dict)
     lease_wanted: set[HostId] = field(default_factory=set)
+    unleased: list[tuple[HostId, SessionId]] = field(default_factory=list)
     report_wanted: dict[HostId, int | None] = field(default_factory=dict)
     agent_versions: dict[HostId, str] = field(default_factory=dict)
     released: dict[tuple[HostId, DeploymentId], int] = field(default_factory=dict)

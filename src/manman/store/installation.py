@@ -47,6 +47,11 @@ async def begin_epoch(conn: Connection, epoch: int, why: str) -> bool:
     return True
 
 
+async def is_restored(conn: Connection) -> bool:
+    """Whether this database was restored once: it may have forgotten what hosts still know."""
+    return bool(await conn.fetchval(sql["is_restored"]))
+
+
 async def next_epoch(conn: Connection, why: str) -> int:
     """Begin the next epoch, as somebody says that the database was restored; its number. Needs a transaction."""
     known = await conn.fetchrow(sql["lock"])

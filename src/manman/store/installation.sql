@@ -7,6 +7,9 @@ SELECT s.system_identifier::text AS system_identifier, c.timeline_id FROM pg_con
 -- name: lock
 SELECT epoch, system_identifier, timeline_id FROM installation FOR UPDATE
 
+-- name: is_restored
+SELECT epoch > 1 FROM installation
+
 -- name: remember
 UPDATE installation SET system_identifier = $1, timeline_id = $2
 
