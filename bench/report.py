@@ -17,6 +17,8 @@ HERE = Path(__file__).parent
 KEPT = HERE / "results.json"
 QUIET = 1.5  # load average at the begin, above which a run says that others worked beside it
 
+SIMULATION = "simulation"  # kept by `make sim`, which is no measurement
+
 TITLES = {
     "processor": "Events a second",
     "latency": "From a host's publish to the announcement on `external`",
@@ -26,6 +28,7 @@ TITLES = {
     "profile": "Where the time goes",
     "codec": "Understanding and writing one message",
     "databases": "What a fresh database costs a test",
+    SIMULATION: "Simulation",
 }
 NOTES = {
     "processor": "The same 100,000 events (1,000 sessions side by side, each pending → starting → running → stopping → stopped, 20 "
@@ -37,6 +40,8 @@ NOTES = {
     "detection": "The whole statement, seen from the client, rolled back each time; 15 times.",
     "heartbeats": "10,000 hosts, 20,000 heartbeats a second for 10 s beside the events. Where the publisher's own rate is lower than "
     "that, the machine could not offer more, and the figure says nothing of what the processor could take.",
+    SIMULATION: "Each seed is ten simulated minutes of power commands and drawn faults, and their healed end, on a real PostgreSQL; the "
+    "checker of what must hold judges its whole history.",
     "profile": "Sampled every 2 ms of the processor's CPU time, under full load; the sampling itself costs a few percent.",
 }
 
@@ -46,14 +51,15 @@ def load_average() -> float:
     return os.getloadavg()[0]
 
 
-def keep(part: str, figures: Sequence[Figure], load: float) -> None:
-    """Keep a part's figures beside those of the others; `load` was there before it began."""
+def keep(part: str, figures: Sequence[Figure], load: float, command: str | None = None) -> None:
+    """Keep a part's figures beside those of the others; `load` was there before it began, `command` repeats it."""
     kept = read()
     kept[part] = {
         "at": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "load": round(load, 1),
         "repeats": REPEATS,
         "machine": machine(),
+        **({} if command is None else {"command": command}),
         "figures": [asdict(figure) for figure in figures],
     }
     KEPT.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -95,7 +101,7 @@ def text(kept: Mapping[str, Any]) -> str:
         "",
         *_verdict(kept),
     ]
-    for part in PARTS:
+    for part in (*PARTS, SIMULATION):
         if part in kept:
             lines += ["", *_section(part, kept[part])]
     return "\n".join(lines) + "\n"
@@ -129,14 +135,15 @@ def _bottleneck(kept: Mapping[str, Any]) -> str:
 
 
 def _section(part: str, kept: Mapping[str, Any]) -> list[str]:
-    busy = kept["load"] > QUIET
-    times = "" if part in ("detection", "profile", "codec", "databases") else f"medians of {kept['repeats']}, "
+    busy = kept["load"] > QUIET and part != SIMULATION
+    times = (
+        "" if part in ("detection", "profile", "codec", "databases", SIMULATION) else f"medians of {kept['repeats']}, "
+    )
     lines = [f"## {TITLES[part]}", ""]
     if part in NOTES:
         lines += [NOTES[part], ""]
-    lines += [
-        f"`python -m bench {part}`, {kept['at']}, {times}load average before it: {kept['load']}. {kept['machine']}."
-    ]
+    command = kept.get("command", f"python -m bench {part}")
+    lines += [f"`{command}`, {kept['at']}, {times}load average before it: {kept['load']}. {kept['machine']}."]
     if busy:
         lines += [
             "",

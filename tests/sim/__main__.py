@@ -3,77 +3,159 @@
 Prints how far it is; a seed that fails is printed with what it broke, shrunk to fewer faults, and ends the run with 1.
 """
 
+import argparse
 import os
 import sys
 import time
-from collections.abc import Iterable
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import structlog
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from conftest import fresh_database
 from harness import shared, sim_run
 from harness.templates import template
 
+from bench import Figure, report
+
 MAJOR = 15
 
 
-def try_plan(plan: sim_run.Plan) -> tuple[list[str], int, int, int]:
-    """One plan on a fresh database: violations, turns, crashes, messages."""
+@dataclass
+class Count:
+    """What was tried, and what came of it."""
+
+    seeds: int = 0
+    faults: int = 0
+    steps: int = 0
+    statements: int = 0
+    crashes: int = 0
+    messages: int = 0
+    accepted: int = 0
+    sessions: int = 0
+    failed: dict[int, list[str]] = field(default_factory=dict)
+
+    def add(self, seed: int, one: "Count") -> None:
+        """One seed more."""
+        for name in ("seeds", "faults", "steps", "statements", "crashes", "messages", "accepted", "sessions"):
+            setattr(self, name, getattr(self, name) + getattr(one, name))
+        if one.failed:
+            self.failed[seed] = one.failed[seed]
+
+    def figures(self, seconds: float) -> list[Figure]:
+        """Itself as the page of results shows it."""
+        numbers = [
+            ("seeds, of ten simulated minutes each", self.seeds, "seeds"),
+            ("seeds in which a rule was broken", len(self.failed), "seeds"),
+            ("faults", self.faults, ""),
+            ("crashes of processes", self.crashes, ""),
+            ("steps", self.steps, ""),
+            ("statements", self.statements, ""),
+            ("messages", self.messages, ""),
+            ("accepted power commands", self.accepted, ""),
+            ("sessions", self.sessions, ""),
+            ("it took", round(seconds / 60, 1), "min"),
+        ]
+        failed = {"seeds in which a rule was broken": ("none", not self.failed)}
+        return [
+            Figure(
+                what=what,
+                amount=amount,
+                unit=unit,
+                target=failed.get(what, ("", None))[0],
+                met=failed.get(what, ("", None))[1],
+            )
+            for what, amount, unit in numbers
+        ]
+
+
+def try_plan(plan: sim_run.Plan) -> Count:
+    """One plan on a fresh database."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     with fresh_database(MAJOR, template(MAJOR)) as url:
         told = sim_run.run(plan, url)
-    return told.violations, told.turns, told.crashes, told.messages
+    return Count(
+        seeds=1,
+        faults=told.faults,
+        steps=told.turns,
+        statements=told.statements,
+        crashes=told.crashes,
+        messages=told.messages,
+        accepted=len(told.history.accepted),
+        sessions=len(told.history.sessions),
+        failed={plan.seed: told.violations} if told.violations else {},
+    )
 
 
-def try_seed(seed: int) -> tuple[int, list[str], int, int, int]:
-    """One seed."""
-    return seed, *try_plan(sim_run.plan_of(seed))
+def try_seed(seed: int) -> tuple[int, Count]:
+    """One seed; what even ends the run by an error is a failure like the others."""
+    try:
+        return seed, try_plan(sim_run.plan_of(seed))
+    except Exception as error:
+        return seed, Count(seeds=1, failed={seed: [f"0: {type(error).__name__}: {error}"]})
 
 
 def shrink(seed: int) -> None:
-    """Print the fewest faults with which a seed still fails."""
+    """Print the fewest faults with which a seed still fails, as a plan to be kept among the regressions."""
     print(f"seed {seed}: looking for fewer faults …", flush=True)
-    plan = sim_run.shrink(sim_run.plan_of(seed), lambda fewer: bool(try_plan(fewer)[0]))
-    for fault in plan.faults:
-        print(f"  {fault.at:8.3f} s  {fault.kind} {fault.which} for {fault.span} s")
-    for said in try_plan(plan)[0]:
-        print(f"  {said}")
+    plan = sim_run.shrink(sim_run.plan_of(seed), lambda fewer: bool(try_plan(fewer).failed))
+    print(f"  {plan!r}")
+    for said in try_plan(plan).failed.get(seed, []):
+        print(f"  {said}", flush=True)
 
 
-def run(seeds: Iterable[int]) -> int:
-    """Try them all; how many failed."""
-    wanted = list(seeds)
-    failed, counts, begin = [], [0, 0, 0], time.monotonic()
-    with ProcessPoolExecutor(os.cpu_count() or 2) as workers:
-        for done, work in enumerate(as_completed([workers.submit(try_seed, seed) for seed in wanted]), 1):
-            seed, violations, *more = work.result()
-            counts = [a + b for a, b in zip(counts, more, strict=True)]
-            if violations:
-                failed.append(seed)
-                print(f"seed {seed} breaks:", *violations, sep="\n  ", flush=True)
-            if done % 10 == 0 or done == len(wanted):
-                print(
-                    f"{done} of {len(wanted)} seeds, {len(failed)} failed, {time.monotonic() - begin:.0f} s", flush=True
-                )
-    print(f"{counts[0]} steps, {counts[1]} crashes, {counts[2]} messages", flush=True)
-    if failed:
-        shrink(min(failed))
-    return len(failed)
+def run(seeds: Iterable[int], workers: int, enough: Callable[[], bool]) -> Count:
+    """Try them all, or until it is enough."""
+    count, begin, left = Count(), time.monotonic(), iter(seeds)
+    with ProcessPoolExecutor(workers) as pool:
+        under_way: set[Future[tuple[int, Count]]] = set()
+        while True:
+            fresh = [] if enough() else list(islice(left, workers - len(under_way)))
+            under_way |= {pool.submit(try_seed, seed) for seed in fresh}
+            if not under_way:
+                return count
+            done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
+            for seed, one in [work.result() for work in done]:
+                count.add(seed, one)
+                if one.failed:
+                    print(f"seed {seed} breaks:", *one.failed[seed], sep="\n  ", flush=True)
+                if count.seeds % 10 == 0:
+                    spent = time.monotonic() - begin
+                    print(f"{count.seeds} seeds, {len(count.failed)} failed, {spent:.0f} s", flush=True)
 
 
 def main(words: list[str]) -> int:
-    """`[COUNT]` seeds from 1, or `=SEED` for a single one."""
-    said = words[0] if words else "50"
-    seeds = [int(said[1:])] if said.startswith("=") else range(1, int(said) + 1)
-    home = shared.begin()
+    """Run what was asked for; 1 when a seed failed."""
+    asked = argparse.ArgumentParser(prog="make sim", description=__doc__)
+    asked.add_argument("seeds", nargs="?", default="50", help="how many, from 1; or =SEED for a single one")
+    asked.add_argument("--first", type=int, default=1, help="the first seed")
+    asked.add_argument("--workers", type=int, default=os.cpu_count() or 2)
+    asked.add_argument("--minutes", type=float, default=1e9, help="begin no further seed after so many minutes")
+    asked.add_argument("--keep", action="store_true", help="write the figures into bench/RESULTS.md")
+    said = asked.parse_args(words)
+    single = said.seeds.startswith("=")
+    seeds = [int(said.seeds[1:])] if single else range(said.first, said.first + int(said.seeds))
+    home, load, begin = shared.begin(), report.load_average(), time.monotonic()
     try:
         shared.service(f"postgres{MAJOR}")
         template(MAJOR)
-        return 1 if run(seeds) else 0
+        count = run(seeds, said.workers, lambda: time.monotonic() - begin > said.minutes * 60)
+        print(
+            f"{count.seeds} seeds, {len(count.failed)} failed: {count.steps} steps, {count.crashes} crashes, {count.messages} messages"
+        )
+        if said.keep:
+            command = f"make sim SEEDS={count.seeds}"
+            report.keep(report.SIMULATION, count.figures(time.monotonic() - begin), load, command)
+            report.write()
+        if count.failed:
+            shrink(min(count.failed))
+        return 1 if count.failed else 0
     finally:
         if home is not None:
             shared.end(home)
