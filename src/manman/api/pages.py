@@ -69,7 +69,7 @@ class List:
             order=order,
             id=self.id,
             descending=descending,
-            order_is_time=self._type_of(order) == F.TYPE_MESSAGE,
+            has_nulls=self._type_of(order) == F.TYPE_MESSAGE,
             after=self._after(request, order),
             size=size_of(request.page_size),
         )
@@ -92,8 +92,6 @@ class List:
         """Where the page after this last row begins."""
         value = last[asked.order]
         value = time_text(value) if isinstance(value, datetime) else value
-        if value is None and asked.order_is_time:
-            value = "infinity"
         packed = msgspec.json.encode([self._binding(request), value, last[self.id]])
         return base64.urlsafe_b64encode(packed).decode().rstrip("=")
 
@@ -111,7 +109,7 @@ class List:
     def _key_value(self, order: str, value: Any) -> Any:
         match self._type_of(order):
             case F.TYPE_MESSAGE:
-                return datetime.max if value == "infinity" else time_of(value)
+                return time_of(value)
             case F.TYPE_STRING:
                 return str(value)
             case _:

@@ -37,8 +37,8 @@ class Page:
     order: str
     id: str
     descending: bool = False
-    # An order column may be null: such rows come as if it were the end of time.
-    order_is_time: bool = False
+    # An order column may be null: rows without a value are not of the list, and an index gives the others in order.
+    has_nulls: bool = False
     after: tuple[Any, int] | None = None
     size: int = 50
 
@@ -66,12 +66,12 @@ class Rows:
 async def page(conn: Connection, query: str, asked: Page, *arguments: Any) -> Rows:
     """The page of `query` (a SELECT without order; `arguments` are its own parameters) that is asked for."""
     sql = Sql(list(arguments))
+    key = f"rows.{asked.order}"
     conditions = [condition(sql, term) for term in asked.terms]
+    if asked.has_nulls:
+        conditions.append(f"{key} IS NOT NULL")
     where = " AND ".join(conditions) or "true"
     counted = list(sql.arguments)
-    key = f"rows.{asked.order}"
-    if asked.order_is_time:
-        key = f"coalesce({key}, 'infinity'::timestamptz)"
     after = "true"
     if asked.after is not None:
         sign = "<" if asked.descending else ">"

@@ -71,7 +71,9 @@ async def _explain(around: Frame, seen: deployments.Now) -> Crash | None:
     if run is None:
         return None
     after, good = await asyncio.gather(
-        around.client.list_sessions(filter=f"previous_session_id = {run.session_id}", page_size=1),
+        around.client.list_sessions(
+            filter=f"deployment_id = {run.deployment_id} AND previous_session_id = {run.session_id}", page_size=1
+        ),
         around.client.list_sessions(
             filter=f"deployment_id = {run.deployment_id} AND status = stopped AND session_id < {run.session_id}",
             order_by="ended_at desc",

@@ -411,6 +411,7 @@ class ListSessionsRequest(_message.Message):
     page_token: _builtins.str
     filter: _builtins.str
     order_by: _builtins.str
+    """session_id, created_at, or ended_at: of those that ended."""
     def __init__(
         self,
         *,
