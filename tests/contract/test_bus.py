@@ -246,6 +246,20 @@ async def test_of_two_consumers_one_is_active_and_the_other_takes_over(place: Pl
         await second.ack(taken_over[-1])
 
 
+async def test_the_next_one_gets_what_was_unacked_before_what_waits(place: Place, bus: Bus, word: str) -> None:
+    await bus.declare(bound(Queue(name=word, single_active_consumer=True), f"{word}.#"))
+    async with place.bus() as other, bus.consume(word, 15) as first, other.consume(word, 15) as second:
+        await bus.publish(says(f"{word}.x", *range(60)))
+        await get(first, 15)
+        await first.close()
+        seen: list[str] = []
+        while len(seen) < 60:
+            batch = await get(second, 1)
+            seen += bodies(batch)
+            await second.ack(batch[-1])
+    assert seen == [str(n) for n in range(60)]
+
+
 async def test_a_killed_active_consumer_is_replaced(place: Place, bus: Bus, word: str) -> None:
     await bus.declare(bound(Queue(name=word, single_active_consumer=True), f"{word}.#"))
     with child(place, "consume", word, "5") as victim:

@@ -11,7 +11,7 @@ class Proxy:
 
     `cut`: connections are reset and new ones end at once. `hold`: nothing passes in either direction, though everything stays open
     and new connections are accepted, as with a wire that was pulled. `delay`: seconds that each piece takes longer.
-    `heal` ends all of it; what was held goes on where its ends still live.
+    `inject`: bytes that the service never said. `heal` ends all of it; what was held goes on where its ends still live.
     """
 
     target: int
@@ -21,6 +21,7 @@ class Proxy:
     _flows: asyncio.Event = field(default_factory=asyncio.Event)
     _server: asyncio.Server | None = None
     _writers: set[asyncio.StreamWriter] = field(default_factory=set)
+    _fronts: set[asyncio.StreamWriter] = field(default_factory=set)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def open(self) -> "Proxy":
@@ -39,6 +40,11 @@ class Proxy:
     def hold(self) -> None:
         """Let nothing pass."""
         self._flows.clear()
+
+    def inject(self, data: bytes) -> None:
+        """Say this to everyone who came in, as if the service had."""
+        for writer in self._fronts:
+            writer.write(data)
 
     def heal(self) -> None:
         """Be a wire again."""
@@ -59,6 +65,7 @@ class Proxy:
         assert task is not None
         self._tasks.add(task)
         self._writers.add(writer)
+        self._fronts.add(writer)
         try:
             await self._carry(reader, writer)
         except (OSError, asyncio.CancelledError):
@@ -66,6 +73,7 @@ class Proxy:
         finally:
             self._tasks.discard(task)
             self._writers.discard(writer)
+            self._fronts.discard(writer)
             writer.transport.abort()
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

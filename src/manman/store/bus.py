@@ -18,6 +18,7 @@ import msgspec
 
 from manman.domain.ids import Chance
 from manman.errors import ManManError, OutOfReach, Unavailable
+from manman.events import keeping
 from manman.events.bus import Consumer, Depth, Outcome, Outgoing, QueueMissing, Topology
 from manman.observability import get_logger
 from manman.store import bus_consumer, bus_publish, bus_queues
@@ -34,6 +35,7 @@ AT_START = timedelta(seconds=30)
 CHANNEL = "manman_bus"
 REAP_SECONDS = 1.0
 FIRST_DELAY, LONGEST_DELAY = 0.1, 5.0
+CLOSE_SECONDS = 3.0
 POOL_MIN, POOL_MAX = 1, 4
 
 
@@ -159,10 +161,8 @@ class PostgresBus:
     async def close(self) -> None:
         self._closed = True
         self._changed.set()
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.gather(self._keeper, return_exceptions=True)
-            self._keeper = None
+        keeper, self._keeper = self._keeper, None
+        await keeping.end(keeper)
 
     # ---- what a consumer needs -----------------------------------------------------------------------------
 
@@ -197,6 +197,13 @@ class PostgresBus:
 
     def _start(self) -> None:
         self._keeper = asyncio.get_running_loop().create_task(self._keep(), name="postgres-bus")
+        self._keeper.add_done_callback(self._kept)
+
+    def _kept(self, _: asyncio.Task[None]) -> None:
+        # Nobody connects again, so whoever waits for that must not wait on.
+        self._closed = True
+        self._ready.clear()
+        self._changed.set()
 
     async def _first(self) -> None:
         while not self._ready.is_set():
@@ -289,8 +296,8 @@ class PostgresBus:
         self._leaving.clear()
         try:
             if not conn.is_closed():
-                await conn.execute(sql["release_owned"], self._owner)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+                await conn.execute(sql["release_owned"], self._owner, timeout=CLOSE_SECONDS)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
             pass  # gone: its lock is free, others see that
         finally:
             conn.terminate()

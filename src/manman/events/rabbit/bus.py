@@ -12,6 +12,7 @@ import pika
 
 from manman.domain.ids import Chance
 from manman.errors import ManManError, OutOfReach, Unavailable
+from manman.events import keeping
 from manman.events.bus import Consumer, Depth, Outcome, Outgoing, Topology
 from manman.events.rabbit import declaring, link
 from manman.events.rabbit.consumer import RabbitConsumer
@@ -163,15 +164,20 @@ class RabbitBus:
     async def close(self) -> None:
         self._closed = True
         self._changed.set()
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.gather(self._keeper, return_exceptions=True)
-            self._keeper = None
+        keeper, self._keeper = self._keeper, None
+        await keeping.end(keeper)
 
     # ---- keeping the connection -------------------------------------------------------------------------
 
     def _start(self) -> None:
         self._keeper = asyncio.get_running_loop().create_task(self._keep(), name="rabbit-connection")
+        self._keeper.add_done_callback(self._kept)
+
+    def _kept(self, _: asyncio.Task[None]) -> None:
+        # Nobody connects again, so whoever waits for that must not wait on.
+        self._closed = True
+        self._ready.clear()
+        self._changed.set()
 
     async def _first(self) -> None:
         """Waits for the first connection; what will not mend itself is raised."""
@@ -229,8 +235,7 @@ class RabbitBus:
             self._ready.set()
             self._changed.set()
             log.info("broker_connected", broker=link.place(self._parameters))
-            # Shielded: cancelling this task must not cancel what the end below waits for.
-            raise link.ours(await asyncio.shield(ended))
+            raise link.ours(await link.end_of(connection, ended))
         finally:
             self._ready.clear()
             self._connection = self._publisher = None

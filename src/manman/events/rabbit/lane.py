@@ -51,6 +51,10 @@ class LaneConnection(AsyncioConnection):  # type: ignore[misc]
         """Ends the connection without asking the broker; its close callback is called soon."""
         self._terminate_stream(ConnectionClosedByClient(320, "the broker did not answer"))
 
+    def _on_connection_workflow_done(self, conn_or_exc: Any) -> None:
+        # Of an opening that was given up pika tells the exception's class, and then trips over it.
+        super()._on_connection_workflow_done(conn_or_exc() if isinstance(conn_or_exc, type) else conn_or_exc)
+
     def _create_channel(self, channel_number: int, on_open_callback: Any) -> Channel:
         return LaneChannel(self, channel_number, on_open_callback)
 

@@ -21,6 +21,7 @@ Answer = TypeVar("Answer")
 
 REPLY_SECONDS = 30.0  # a queue without a leader answers nothing at all
 CLOSE_SECONDS = 5.0
+LOOK_SECONDS = 5.0
 HEARTBEAT_SECONDS = 3  # a frozen consumer is then replaced in 6.7 s, with 4 in up to 10.7
 REFUSED_BY_BROKER = 530  # NOT_ALLOWED: unknown vhost, or no access to it
 
@@ -79,6 +80,16 @@ async def open_connection(made: pika.URLParameters, setting: str) -> LaneConnect
         if isinstance(error, ManManError) or not isinstance(error, Exception):
             raise
         raise _refusal(error, made, setting) from error
+
+
+async def end_of(connection: LaneConnection, ended: asyncio.Future[BaseException]) -> BaseException:
+    """Why the connection ended: what its close callback put into `ended`, or that it is closed though nothing was said."""
+    while not ended.done():
+        # Looked at too, so that a callback which never came holds up nobody for ever.
+        await asyncio.wait([ended], timeout=LOOK_SECONDS)
+        if connection.is_closed and not ended.done():
+            return Unavailable("the connection ended without a word")
+    return ended.result()
 
 
 async def close_connection(connection: LaneConnection, ended: asyncio.Future[BaseException]) -> None:

@@ -1,0 +1,19 @@
+"""The end of a task that keeps a bus connected."""
+
+from __future__ import annotations
+
+import asyncio
+
+PATIENCE_SECONDS = 15.0
+TRIES = 2
+
+
+async def end(task: asyncio.Task[None] | None) -> None:
+    """Cancels it and waits until it has ended; one that a dead peer holds up is cancelled again, and then left alone."""
+    for _ in range(TRIES):
+        if task is None or task.done():
+            break
+        task.cancel()
+        await asyncio.wait([task], timeout=PATIENCE_SECONDS)
+    if task is not None and task.done() and not task.cancelled():
+        task.exception()  # it was told already

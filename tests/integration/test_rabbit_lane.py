@@ -1,0 +1,125 @@
+"""The fast lane on a real broker: large and odd messages between the usual ones, garbage, a broker that says nothing any more."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+import pytest
+from harness.proxy import Proxy
+
+from manman.errors import OutOfReach, Unavailable
+from manman.events.bus import Bus, Delivery, Kind, Outcome, Outgoing, Queue, Topology
+from manman.events.rabbit import bus as rabbit
+
+QUEUE = Queue(name="lane", kind=Kind.CLASSIC)
+SOON = timedelta(seconds=60)  # generous: a wait that ends by an event, never by this
+SIZES = (0, 1, 100, 70_000, 131_064, 131_065, 300_000, 0, 5)
+
+
+@pytest.fixture
+async def proxy(rabbitmq_url: str) -> AsyncIterator[Proxy]:
+    """A door to the broker that can be held."""
+    made = await Proxy(target=urlsplit(rabbitmq_url).port or 0).open()
+    yield made
+    await made.close()
+
+
+def through(proxy: Proxy, url: str) -> str:
+    """The broker's URL by way of the proxy."""
+    return url.replace(f":{urlsplit(url).port}/", f":{proxy.port}/")
+
+
+async def all_of(bus: Bus, count: int) -> list[Delivery]:
+    """So many, acked."""
+    got: list[Delivery] = []
+    async with bus.consume(QUEUE.name, 1000) as consumer:
+        while len(got) < count:
+            batch = await consumer.get_batch(1000, wait=SOON)
+            assert batch
+            await consumer.ack(batch[-1])
+            got += batch
+    return got
+
+
+def say(body: bytes, **more: object) -> Outgoing:
+    return Outgoing(exchange="", key=QUEUE.name, body=body, **more)  # type: ignore[arg-type]
+
+
+async def test_bodies_of_every_size_arrive_whole_and_in_order(rabbitmq_url: str) -> None:
+    bus = await rabbit.connect(rabbitmq_url, topology=Topology(queues=(QUEUE,)))
+    try:
+        sent = [say(bytes([n]) * size, headers={"n": n}) for n, size in enumerate(SIZES * 3)]
+        assert await bus.publish(sent) == [Outcome.CONFIRMED] * len(sent)
+        got = await all_of(bus, len(sent))
+        assert [(one.body, dict(one.headers)) for one in got] == [(one.body, dict(one.headers)) for one in sent]
+    finally:
+        await bus.close()
+
+
+async def test_several_publish_at_once_and_each_gets_its_own_outcomes(rabbitmq_url: str) -> None:
+    bus = await rabbit.connect(rabbitmq_url, topology=Topology(queues=(QUEUE,)))
+    try:
+        lost = Outgoing(exchange="", key="nowhere", body=b"", mandatory=True)
+        batches = [[say(b"x")] * n + [lost] * (n % 3) + [say(b"y")] * 100 for n in range(1, 20)]
+        outcomes = await asyncio.gather(*(bus.publish(batch) for batch in batches))
+        for batch, found in zip(batches, outcomes, strict=True):
+            assert found == [Outcome.UNROUTABLE if one is lost else Outcome.CONFIRMED for one in batch]
+    finally:
+        await bus.close()
+
+
+async def test_a_key_that_amqp_cannot_say_is_refused_and_the_channel_goes_on(rabbitmq_url: str) -> None:
+    bus = await rabbit.connect(rabbitmq_url, topology=Topology(queues=(QUEUE,)))
+    try:
+        with pytest.raises(Unavailable):
+            await bus.publish([say(b"first"), Outgoing(exchange="", key="k" * 300, body=b"")])
+        assert await bus.publish([say(b"second")]) == [Outcome.CONFIRMED]
+        assert [one.body for one in await all_of(bus, 1)] == [b"second"], "of a batch that is refused nothing is sent"
+    finally:
+        await bus.close()
+
+
+async def test_garbage_ends_the_connection_and_the_bus_comes_back(proxy: Proxy, rabbitmq_url: str) -> None:
+    bus = await rabbit.connect(through(proxy, rabbitmq_url), topology=Topology(queues=(QUEUE,)))
+    try:
+        with pytest.raises(Unavailable):
+            async with bus.consume(QUEUE.name, 5) as consumer:
+                waiting = asyncio.ensure_future(consumer.get_batch(5))
+                proxy.inject(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                await asyncio.wait_for(waiting, SOON.total_seconds())
+        assert "no AMQP frame" in str(bus.trouble)
+        await asyncio.wait_for(bus.wait_connected(), SOON.total_seconds())
+        assert await bus.publish([say(b"1")]) == [Outcome.CONFIRMED]
+    finally:
+        await bus.close()
+
+
+async def test_a_bus_can_be_closed_though_its_broker_says_nothing_any_more(proxy: Proxy, rabbitmq_url: str) -> None:
+    bus = await rabbit.connect(through(proxy, rabbitmq_url), topology=Topology(queues=(QUEUE,)))
+    async with asyncio.timeout(SOON.total_seconds()):
+        async with bus.consume(QUEUE.name, 5):
+            proxy.hold()
+        await bus.close()
+    assert bus.closed
+    with pytest.raises(Unavailable):
+        await bus.wait_connected()
+
+
+async def test_a_door_behind_which_nobody_speaks_is_out_of_reach(proxy: Proxy, rabbitmq_url: str) -> None:
+    proxy.hold()
+    async with asyncio.timeout(SOON.total_seconds()):
+        with pytest.raises(OutOfReach):
+            await rabbit.connect(through(proxy, rabbitmq_url), patience=timedelta(seconds=1))
+
+
+async def test_whoever_waits_for_a_bus_that_nobody_connects_any_more_is_told(proxy: Proxy, rabbitmq_url: str) -> None:
+    proxy.cut()
+    bus = await rabbit.connect(through(proxy, rabbitmq_url), patience=None)
+    waiting = asyncio.ensure_future(bus.wait_connected())
+    await asyncio.sleep(0)
+    assert bus._keeper is not None
+    bus._keeper.cancel()
+    with pytest.raises(Unavailable):
+        await asyncio.wait_for(waiting, SOON.total_seconds())
+    await bus.close()
