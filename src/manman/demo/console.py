@@ -6,10 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from manman.demo.game import Game
+from collections.abc import Callable
 
 HELP = "say TEXT · players · save · stop · crash CODE|SIGNAL · hang · flood N · orphan [stubborn] · help"
 _STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
@@ -17,57 +14,35 @@ _ORPHAN = "import time; time.sleep(600)"
 
 
 class Console:
-    """Standard input, line by line. Its end is not the game's end."""
+    """Standard input, line by line, each given to `obey`. Its end is not the game's end."""
 
-    def __init__(self, game: "Game") -> None:
-        self._game = game
+    def __init__(self, selector: selectors.BaseSelector, obey: Callable[[str], None]) -> None:
+        self._selector, self._obey = selector, obey
         self._rest = b""
+        try:
+            selector.register(0, selectors.EVENT_READ, self._turn)
+        except (PermissionError, ValueError, OSError):
+            pass  # a file, or nothing at all: no console
 
-    def turn(self, _: int) -> None:
-        """Reads what is there."""
+    def _turn(self, _: int) -> None:
         try:
             data = os.read(0, 65536)
         except OSError:
             data = b""
         if not data:
-            self._game.selector.unregister(0)
+            self._selector.unregister(0)
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
-            obey(self._game, line.decode(errors="replace").strip())
+            self._obey(line.decode(errors="replace").strip())
 
 
-def open_console(game: "Game") -> None:
-    """Listens to standard input, where that can be waited for."""
-    try:
-        game.selector.register(0, selectors.EVENT_READ, Console(game).turn)
-    except (PermissionError, ValueError, OSError):
-        pass  # a file, or nothing at all: no console
-
-
-def obey(game: "Game", line: str) -> None:
-    """One console line; what it says goes to standard output."""
-    word, _, rest = line.partition(" ")
-    match word.lower():
-        case "":
-            return
-        case "say":
-            game.hear(game.arena.announce(rest))
-        case "players":
-            print(game.arena.board(), flush=True)
-        case "save":
-            game.save()
-        case "stop":
-            game.stopping = True
+def misbehave(word: str, rest: str) -> None:
+    """A command that no well-meaning game has; help for any other. What it says goes to standard output."""
+    match word:
         case "hang":
             print("Hanging: no answer to anybody, SIGTERM included", flush=True)
             while True:
                 time.sleep(3600)
-        case _:
-            _misbehave(word.lower(), rest.strip())
-
-
-def _misbehave(word: str, rest: str) -> None:
-    match word:
         case "crash":
             _crash(rest or "1")
         case "flood" if rest.isdigit():

@@ -10,8 +10,8 @@ import socket
 import sys
 import time
 
-from manman.demo import console
 from manman.demo.arena import MOST, Arena, Heard
+from manman.demo.console import Console, misbehave
 from manman.demo.guest import Guest
 from manman.demo.query import Shown, reply
 
@@ -36,7 +36,7 @@ class Game:
 
     def run(self) -> None:
         """Plays until it is stopped, then saves."""
-        console.open_console(self)
+        Console(self.selector, self.obey)
         tell(f"{self._name}: Ready on {self.address[0]}:{self.address[1]}")
         while not self.stopping:
             for key, mask in self.selector.select():
@@ -74,6 +74,23 @@ class Game:
             return
         tell(f"Saved {len(self.arena.scores)} scores")
 
+    def obey(self, line: str) -> None:
+        """One console line."""
+        word, _, rest = line.partition(" ")
+        match word.lower():
+            case "":
+                return
+            case "say":
+                self.hear(self.arena.announce(rest))
+            case "players":
+                tell(self.arena.board())
+            case "save":
+                self.save()
+            case "stop":
+                self.stopping = True
+            case other:
+                misbehave(other, rest.strip())
+
     def typed(self, guest: Guest, line: str) -> None:
         """A line from a player; the first is the name."""
         if guest.name is None:
@@ -103,7 +120,7 @@ class Game:
         if len(self._guests) >= 2 * MOST:
             connection.close()
             return
-        guest = Guest(self, connection)
+        guest = Guest(connection, self.selector, self.typed, self.gone)
         self._guests.add(guest)
         guest.write(f"{self._name}, a text arena. Your name?")
 

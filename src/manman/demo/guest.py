@@ -3,10 +3,7 @@
 import re
 import selectors
 import socket
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from manman.demo.game import Game
+from collections.abc import Callable
 
 _LONGEST = 512
 _UNREAD = 64 * 1024
@@ -15,16 +12,23 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 
 class Guest:
-    """A connection; `name` is None until the arena took it in."""
+    """A connection; `name` is None until the arena took it in. `typed` hears each line, `gone` hears its end, once."""
 
-    def __init__(self, game: "Game", connection: socket.socket) -> None:
+    def __init__(
+        self,
+        connection: socket.socket,
+        selector: selectors.BaseSelector,
+        typed: "Callable[[Guest, str], None]",
+        gone: "Callable[[Guest], None]",
+    ) -> None:
         self.name: str | None = None
-        self._game, self._connection = game, connection
+        self._connection, self._selector = connection, selector
+        self._typed, self._gone = typed, gone
         self._rest = b""
         self._unsent = b""
         self._closed = False
         connection.setblocking(False)
-        game.selector.register(connection, selectors.EVENT_READ, self._turn)
+        selector.register(connection, selectors.EVENT_READ, self._turn)
 
     def write(self, text: str) -> None:
         """A line for this player."""
@@ -36,9 +40,9 @@ class Guest:
         """Ends the connection and tells the game once."""
         if not self._closed:
             self._closed = True
-            self._game.selector.unregister(self._connection)
+            self._selector.unregister(self._connection)
             self._connection.close()
-            self._game.gone(self)
+            self._gone(self)
 
     def _turn(self, mask: int) -> None:
         if mask & selectors.EVENT_WRITE:
@@ -56,7 +60,7 @@ class Guest:
         *lines, self._rest = _TELNET.sub(b"", self._rest + data).split(b"\n")
         for line in lines:
             if not self._closed:
-                self._game.typed(self, _CONTROL.sub("", line[:_LONGEST].decode(errors="replace")))
+                self._typed(self, _CONTROL.sub("", line[:_LONGEST].decode(errors="replace")))
         if not data or len(self._rest) > 4 * _LONGEST:
             self.close()
 
@@ -73,4 +77,4 @@ class Guest:
             self.close()
             return
         events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._unsent else 0)
-        self._game.selector.modify(self._connection, events, self._turn)
+        self._selector.modify(self._connection, events, self._turn)
