@@ -141,7 +141,7 @@ class Outgoing:
     mandatory: bool = False
 
 
-class Delivery(msgspec.Struct, frozen=True, kw_only=True):
+class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One message received. `tag` rises within its consumer. `attempts`: how often it was delivered before (0 at
     first).
 

@@ -23,7 +23,7 @@ from manman.events.topics import Key
 MOST_BODY_BYTES = 1024 * 1024
 
 
-class Message(msgspec.Struct, frozen=True, kw_only=True):
+class Message(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One message, understood. `host_id` is the sender's: from the key, the body or the source, which agree.
 
     `user_id` is the broker's word for the publisher. `dead_letter` is the row that a replay closes; whoever applies
@@ -93,9 +93,9 @@ _HOST_USER = re.compile(r"(?:.*\.)?host\.([1-9][0-9]{0,18})")
 def decode(key: str, headers: Mapping[str, Header], body: bytes, user_id: str | None = None) -> Message:
     """The message in these bytes; raises `Malformed` whose `field` is `key`, `body`, a path in it, `headers.<name>`
     or `user_id`."""
-    parsed = topics.parse(key)
+    parsed, kind = _parsed(key)
     attributes = envelope.from_headers(headers) if headers else None
-    struct = _with_status(parsed, _decode_body(parsed, body))
+    struct = _with_status(parsed, _decode_body(parsed, kind, body))
     return Message(
         key=parsed,
         body=struct,
@@ -128,12 +128,18 @@ def host_of_user(user_id: str | None) -> HostId | None:
     return HostId(int(found[1])) if found else None
 
 
-def _decode_body(key: Key, body: bytes) -> AnyBody:
+@lru_cache(10_000)
+def _parsed(key: str) -> tuple[Key, Any]:
+    """The key's parts, and what its bodies are."""
+    parsed = topics.parse(key)
+    return parsed, _struct_of(parsed)
+
+
+def _decode_body(key: Key, struct: Any, body: bytes) -> AnyBody:
     if len(body) > MOST_BODY_BYTES:
         raise Malformed("body", f"is {len(body)} bytes; at most {MOST_BODY_BYTES} are taken")
-    if key.area == "health" and key.noun == "pulse" and not body:
+    if not body and struct is contracts.Pulse:
         return contracts.Pulse()
-    struct: Any = _struct_of(key)
     plain = b'"server_id"' in body or b'"sgc_id"' in body
     decoded: AnyBody
     try:

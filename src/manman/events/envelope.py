@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from functools import lru_cache
+from typing import Any
 
 import msgspec
 
@@ -24,13 +25,17 @@ LARGEST = 2**63 - 1
 """Numbers are below it: what the database cannot hold, in a range too, is refused at the edge."""
 # The older spelling of the AMQP binding is understood too: brokers between us and a publisher rewrite the colon.
 _PREFIXES = (PREFIX, "cloudEvents_")
+_SPECVERSION, _ID, _SOURCE_NAME, _TYPE, _SUBJECT, _TIME, _SEQUENCE, _DATASCHEMA, _TRACEPARENT = (
+    PREFIX + name
+    for name in ("specversion", "id", "source", "type", "subject", "time", "sequence", "dataschema", "traceparent")
+)
 _SOURCE = re.compile(r"/hosts/([1-9][0-9]{0,18})/journals/([A-Za-z0-9_-]{1,64})")
 
 Header = str | int | float | bool | None
 Headers = Mapping[str, Header]
 
 
-class Attributes(msgspec.Struct, frozen=True, kw_only=True):
+class Attributes(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The attributes of one event. `sequence` counts from 1 within `source`; `time` is the sender's, no verdict uses
     it.
 
@@ -94,6 +99,35 @@ def to_headers(event: Attributes) -> dict[str, Header]:
 def from_headers(headers: Headers) -> Attributes | None:
     """The attributes in the headers, None when there is not one; raises `Malformed('headers.<name>')` when they are
     half there."""
+    return _usual(headers) or _any(headers)
+
+
+def _usual(headers: Headers) -> Attributes | None:
+    """What agents send: every header text, under its own name. None for all else, which `_any` looks at one by one."""
+    get: Any = headers.get
+    id, source, kind = get(_ID), get(_SOURCE_NAME), get(_TYPE)
+    try:
+        told = "".join((id, source, kind, get(_SUBJECT, ""), get(_DATASCHEMA, ""), get(_TRACEPARENT, "")))
+    except TypeError:
+        return None
+    if get(_SPECVERSION) != "1.0" or not (id and source and kind) or len(told) > 1000 or "\0" in told:
+        return None
+    host_id, journal_id = of_source(source)
+    return Attributes(
+        id=id,
+        source=source,
+        type=kind,
+        subject=get(_SUBJECT),
+        time=_time(get(_TIME)),
+        sequence=_sequence(get(_SEQUENCE)),
+        dataschema=get(_DATASCHEMA),
+        traceparent=get(_TRACEPARENT),
+        host_id=host_id,
+        journal_id=journal_id,
+    )
+
+
+def _any(headers: Headers) -> Attributes | None:
     found = {name[12:]: value for name, value in headers.items() if name.startswith(_PREFIXES)}
     if not found:
         return None

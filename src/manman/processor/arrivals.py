@@ -8,7 +8,7 @@ from manman.processor.world import Arrived
 
 def arrive(delivery: Delivery, own_user: str | None) -> Arrived:
     """Decode a delivery; what does not decode keeps its bytes and the reason, so that nothing is lost."""
-    headers = dict(delivery.headers)
+    headers = delivery.headers if type(delivery.headers) is dict else dict(delivery.headers)
     try:
         message = codec.decode(delivery.key, headers, delivery.body, delivery.user_id)
     except Malformed as error:
