@@ -9,6 +9,7 @@ import pytest
 from grpc import aio
 from harness.apis import Running
 
+from manman.api import logs
 from manman.client import ApiError, types
 from manman.domain.ids import HostId, SessionId
 from manman.events import codec, topics
@@ -23,7 +24,7 @@ DEADLINE = 20
 async def numbered(api: Running) -> int:
     """What the relay's leader does first: moves the outbox into events."""
     async with api.pool.transaction() as conn:
-        return await events.move(conn, 1000)
+        return (await events.relay(conn, 1000)).moved
 
 
 async def next_of(stream: AsyncIterator[Any]) -> Any:
@@ -162,17 +163,17 @@ async def test_an_ending_process_says_goodbye(api: Running) -> None:
     assert "event: bye" in seen and 'data: {"bye":{"reason":"shutting_down"}}' in seen
 
 
-def message(session: int, host: int, numbers: range) -> Outgoing:
-    """Lines as their host publishes them."""
+def message(session: int, host: int, numbers: range, complete_to: int | None = None) -> Outgoing:
+    """Lines as their host publishes them; `complete_to` ends its answer."""
     at = datetime.now(UTC)
     lines = [LogLine(n=n, at=at, stream="out", text=f"line {n}") for n in numbers]
-    body = LogLines(session_id=SessionId(session), host_id=HostId(host), lines=lines)
+    body = LogLines(session_id=SessionId(session), host_id=HostId(host), lines=lines, complete_to=complete_to)
     key = topics.logs(SessionId(session), HostId(host))
     return Outgoing(exchange=topics.INTERNAL, key=key, body=codec.encode_body(body))
 
 
-async def say(api: Running, session: int, host: int, numbers: range) -> None:
-    await api.api.office.bus.publish([message(session, host, numbers)])
+async def say(api: Running, session: int, host: int, numbers: range, complete_to: int | None = None) -> None:
+    await api.api.office.bus.publish([message(session, host, numbers, complete_to)])
 
 
 async def asked(api: Running, times: int) -> Any:
@@ -251,6 +252,27 @@ async def test_a_console_until_now_ends_and_so_does_one_of_a_session_that_is_ove
     await say(api, two, 1, range(1, 3))
     batches = await reading
     assert batches[-1].bye == "session_over" and batches[0].last == 2
+
+
+async def test_a_host_that_says_where_its_lines_end_is_not_waited_for(
+    api: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "QUIET", 3600.0)
+    monkeypatch.setattr(logs, "FIRST_ANSWER", 3600.0)
+    one, two = await two_sessions(api)
+    client = await api.client()
+    reading = asyncio.create_task(anext_all(client.stream_logs(one, until_now=True)))
+    await asked(api, 1)
+    # What another viewer was told to its end is not yet the end here: lines are missing before it.
+    await say(api, one, 1, range(2, 4), complete_to=3)
+    await say(api, one, 1, range(1, 4), complete_to=3)
+    batches = await reading
+    assert [line.n for b in batches for line in b.lines] == [1, 2, 3] and batches[-1].bye == "until_now"
+    await api.fetch("UPDATE sessions SET status = 'stopped', ended_at = clock() WHERE id = $1", two)
+    reading = asyncio.create_task(anext_all(client.stream_logs(two, from_=1)))
+    await asked(api, 2)
+    await say(api, two, 1, range(0), complete_to=0)
+    assert [batch.bye for batch in await reading] == ["session_over"]
 
 
 async def anext_all(stream: AsyncIterator[types.LogBatch]) -> list[types.LogBatch]:

@@ -7,9 +7,23 @@ from typing import Any
 import pytest
 from integration.store_rows import AT, a_pool
 
-from manman.store import batches, callers, events, heartbeats, hosts, listed, lists, outbox, power, save, sessions
+from manman.store import (
+    batches,
+    callers,
+    events,
+    heartbeats,
+    hosts,
+    listed,
+    lists,
+    outbox,
+    power,
+    save,
+    session_leases,
+    sessions,
+)
 from manman.store.lists import Page, Term
 from manman.store.pool import Connection
+from manman.store.sql import rows as as_rows
 
 MANY = 100_000
 # Rows that are there once.
@@ -54,6 +68,7 @@ SELECT n, 'k', sha256(n::text::bytea), clock() FROM generate_series(1, {MANY}) n
 ANALYZE;
 """
 NOTHING: list[Any] = [None] * 3
+SESSIONS = [{"id": n, "status": "running", "desired": "running", "number": n, "at": AT} for n in IDS]
 STATEMENTS: dict[str, tuple[str, list[Any]]] = {
     "hosts.update_status_and_last_seen": (
         hosts.sql["update_status_and_last_seen"],
@@ -64,42 +79,33 @@ STATEMENTS: dict[str, tuple[str, list[Any]]] = {
         hosts.sql["add_history"],
         [IDS, ["online"] * 3, ["offline"] * 3, [AT] * 3, ["x"] * 3, NOTHING],
     ),
-    "sessions.update_status": (
-        sessions.sql["update_status"],
-        [timedelta(1), IDS, *([["running"] * 3] * 2), IDS, [AT] * 3, NOTHING, NOTHING, NOTHING, *([[AT] * 3] * 3)],
-    ),
-    "sessions.update_session_start": (
-        sessions.sql["update_session_start"],
-        [IDS, *([["running"] * 3] * 2), IDS, [AT] * 3, NOTHING, NOTHING, NOTHING, *([[AT] * 3] * 4)],
-    ),
-    "sessions.update_session_end": (
-        sessions.sql["update_session_end"],
-        [IDS, *([["running"] * 3] * 2), IDS, [AT] * 3, *([NOTHING] * 3), *([[AT] * 3] * 5), *([NOTHING] * 4)],
-    ),
+    "sessions.update_status": (sessions.sql["update_status"], [as_rows(SESSIONS), timedelta(1)]),
+    "sessions.update_session_start": (sessions.sql["update_session_start"], [as_rows(SESSIONS)]),
+    "sessions.update_session_end": (sessions.sql["update_session_end"], [as_rows(SESSIONS)]),
     "batches.read_hosts": (batches.sql["read_hosts"], [IDS]),
     "batches.lock_hosts": (batches.sql["lock_hosts"], [IDS]),
     "batches.make_heartbeats": (batches.sql["make_heartbeats"], [IDS]),
     "batches.make_journals": (batches.sql["make_journals"], [IDS, JOURNALS]),
-    "batches.lock_journals": (batches.sql["lock_journals"], [IDS, JOURNALS]),
+    "batches.lock_journals": (batches.sql["lock_journals"], [IDS, JOURNALS, IDS]),
     "batches.lock_leases": (batches.sql["lock_leases"], [IDS]),
     "batches.lock_deployments": (batches.sql["lock_deployments"], [IDS, IDS]),
-    "batches.lock_sessions": (batches.sql["lock_sessions"], [IDS, IDS, IDS]),
+    "batches.lock_sessions": (batches.sql["lock_sessions"], [IDS, IDS, IDS, IDS, IDS, IDS]),
     "batches.session_names": (batches.sql["session_names"], [IDS]),
     "batches.host_names": (batches.sql["host_names"], [IDS]),
     "batches.live_on_hosts": (batches.sql["live_on_hosts"], [IDS]),
-    "save.update_journals": (save.sql["update_journals"], [IDS, JOURNALS, ["{[1,5]}"] * 3, [True] * 3]),
+    "save.update_journals": (
+        save.sql["update_journals"],
+        [as_rows([{"host": n, "journal": "j", "seen": "{[1,5]}", "whole": True} for n in IDS])],
+    ),
     "save.update_deployments": (
         save.sql["update_deployments"],
-        [
-            *(IDS, ["ready"] * 3, ["running"] * 3, IDS, IDS, IDS, IDS, IDS, IDS),
-            *(NOTHING, NOTHING, NOTHING, [""] * 3, IDS),
-        ],
+        [as_rows([{"id": n, "status": "ready", "desired": "running", "detail": "", "number": n} for n in IDS])],
     ),
+    "session_leases.set": (session_leases.sql["set"], [as_rows([{"host": n, "ids": "{[1,5]}"} for n in IDS])]),
     "heartbeats.told": (heartbeats.sql["told"], [IDS, JOURNALS, IDS]),
     "outbox.commands": (outbox.sql["commands"], [500, []]),
     "outbox.remove": (outbox.sql["remove"], [IDS]),
-    "events.move": (events.sql["move"], [1, 500]),
-    "events.unpublished": (events.sql["unpublished"], [500]),
+    "events.relay": (events.sql["relay"], ["relay", "a", 99_000, 500]),
     "power.standing": (power.sql["standing"], [5, 5]),
     "batches.deployment_names": (batches.sql["deployment_names"], [IDS]),
     "callers.login": (callers.sql["login"], [b"x" * 32]),

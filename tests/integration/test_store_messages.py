@@ -24,19 +24,31 @@ async def pool(database_url: str) -> AsyncIterator[Pool]:
     await pool.close()
 
 
+def positions(turn: events.Turn) -> list[int]:
+    return [event.position for event in turn.public]
+
+
 async def test_rows_become_events_in_order_numbered_without_a_gap(pool: Pool) -> None:
     async with pool.transaction() as conn:
         await outbox.insert(conn, [a_row(n) for n in range(1, 8)])
-    async with pool.transaction() as conn:
-        assert await events.move(conn, 5) == 5
-    async with pool.transaction() as conn:
-        assert await events.move(conn, 5) == 2
-        assert await events.move(conn, 5) == 0
     async with pool.acquire() as conn:
-        found = await events.unpublished(conn, 100)
+        assert [(await events.relay(conn, 5)).moved for _ in range(3)] == [5, 2, 0]
+        found = (await events.relay(conn, 100)).public
         assert [(e.cursor, e.row.said["number"]) for e in found] == [(f"1-{n}", n) for n in range(1, 8)]
         assert found[0].row == a_row(1)
         assert await events.bounds(conn) == events.Bounds(epoch=1, last=7, first=1)
+
+
+async def test_a_turn_answers_what_it_moved_and_before_it_what_was_left(pool: Pool) -> None:
+    async with pool.acquire() as conn:
+        await outbox.insert(conn, [a_row(n) for n in range(1, 4)])
+        assert positions(await events.relay(conn, 10)) == [1, 2, 3]
+        await outbox.insert(conn, [a_row(n) for n in range(4, 7)])
+        assert positions(await events.relay(conn, 10)) == [1, 2, 3, 4, 5, 6]
+        await outbox.insert(conn, [a_row(7)])
+        behind = await events.relay(conn, 4)
+        assert (positions(behind), behind.moved, behind.due, behind.last) == ([1, 2, 3, 4], 1, 4, 4)
+        assert positions(await events.relay(conn, 4, published=4)) == [5, 6, 7]
 
 
 async def test_two_movers_at_once_give_each_position_once(pool: Pool) -> None:
@@ -44,17 +56,29 @@ async def test_two_movers_at_once_give_each_position_once(pool: Pool) -> None:
         await outbox.insert(conn, [a_row(n) for n in range(1, 101)])
 
     async def move() -> int:
-        async with pool.transaction() as conn:
-            return await events.move(conn, 10)
+        async with pool.acquire() as conn:
+            return (await events.relay(conn, 10)).moved
 
     moved = await asyncio.gather(*(move() for _ in range(20)))
     assert sum(moved) <= 100
     while await move():
         pass
     async with pool.acquire() as conn:
-        found = await events.unpublished(conn, 1000)
-    assert [e.position for e in found] == list(range(1, 101))
-    assert sorted(e.row.said["number"] for e in found) == list(range(1, 101))
+        turn = await events.relay(conn, 1000)
+    assert positions(turn) == list(range(1, 101))
+    assert sorted(e.row.said["number"] for e in turn.public) == list(range(1, 101))
+
+
+async def test_a_mover_that_waited_for_another_leaves_out_nothing_that_the_other_moved(pool: Pool) -> None:
+    async with pool.acquire() as first, pool.acquire() as second, pool.acquire() as conn:
+        await outbox.insert(conn, [a_row(1)])
+        async with first.transaction():
+            assert positions(await events.relay(first, 10)) == [1]
+            await outbox.insert(conn, [a_row(2)])
+            waiting = asyncio.create_task(events.relay(second, 10))
+            await asyncio.sleep(0.2)
+            assert not waiting.done()
+        assert positions(await waiting) == [1, 2]
 
 
 async def test_a_mover_that_rolls_back_leaves_no_hole(pool: Pool) -> None:
@@ -62,21 +86,30 @@ async def test_a_mover_that_rolls_back_leaves_no_hole(pool: Pool) -> None:
         await outbox.insert(conn, [a_row(1), a_row(2)])
     with pytest.raises(ZeroDivisionError):
         async with pool.transaction() as conn:
-            assert await events.move(conn, 10) == 2
+            assert (await events.relay(conn, 10)).moved == 2
             raise ZeroDivisionError
-    async with pool.transaction() as conn:
-        assert await events.move(conn, 10) == 2
-        assert [e.position for e in await events.unpublished(conn, 10)] == [1, 2]
+    async with pool.acquire() as conn:
+        assert positions(await events.relay(conn, 10)) == [1, 2]
 
 
 async def test_what_is_published_is_not_offered_again_and_the_cursor_never_goes_back(pool: Pool) -> None:
-    async with pool.transaction() as conn:
-        await outbox.insert(conn, [a_row(1), a_row(2, exchange=None, public=False), a_row(3)])
-        await events.move(conn, 10)
-        assert [e.position for e in await events.unpublished(conn, 10)] == [1, 2, 3]
-        assert await events.advance(conn, 2) == 2
-        assert [e.position for e in await events.unpublished(conn, 10)] == [3]
-        assert await events.advance(conn, 1) == 2
+    async with pool.acquire() as conn:
+        await outbox.insert(conn, [a_row(1), a_row(2, exchange=None, public=False), a_row(3), a_row(4)])
+        turn = await events.relay(conn, 10)
+        assert (positions(turn), turn.due, turn.last) == ([1, 3, 4], 4, 4)
+        assert positions(await events.relay(conn, 10, published=3)) == [4]
+        assert positions(await events.relay(conn, 10, published=1)) == [4]
+        assert await conn.fetchval("SELECT value FROM counters WHERE name = 'published'") == 3
+
+
+async def test_who_holds_no_lease_moves_nothing(pool: Pool) -> None:
+    async with pool.acquire() as conn:
+        await outbox.insert(conn, [a_row(1)])
+        assert not (await events.relay(conn, 10, published=5, lease=("relay", "a"))).leads
+        assert await leadership.take(conn, "relay", "a", lasts=timedelta(minutes=1)) is not None
+        assert not (await events.relay(conn, 10, published=5, lease=("relay", "b"))).leads
+        turn = await events.relay(conn, 10, lease=("relay", "a"))
+        assert (turn.leads, positions(turn)) == (True, [1])
 
 
 async def test_commands_stay_behind_with_what_is_left_of_their_time(pool: Pool) -> None:
@@ -91,7 +124,7 @@ async def test_commands_stay_behind_with_what_is_left_of_their_time(pool: Pool) 
             await outbox.insert(conn, [stop, late, other, a_row(4)])
         await asyncio.sleep(0.01)
         async with conn.transaction():
-            assert await events.move(conn, 10) == 1
+            assert (await events.relay(conn, 10)).moved == 1
         waiting = await outbox.commands(conn, 10)
         assert [w.row for w in waiting] == [stop, late, other]
         assert waiting[0].ttl_left is None
@@ -118,7 +151,11 @@ async def test_the_commit_wakes_the_relay_and_the_move_wakes_readers(pool: Pool,
         async with asyncio.timeout(10):
             assert await heard.get() == (outbox.CHANNEL, "")
         async with conn.transaction():
-            await events.move(conn, 10)
+            await outbox.insert(conn, [a_row(3, exchange="manman", key="command.host.1.stop", host_id=HostId(1))])
+        async with asyncio.timeout(10):
+            assert {await heard.get(), await heard.get()} == {(outbox.CHANNEL, ""), (outbox.CHANNEL, "commands")}
+        async with conn.transaction():
+            await events.relay(conn, 10)
         async with asyncio.timeout(10):
             assert await heard.get() == (events.CHANNEL, "2")
         for channel in (outbox.CHANNEL, events.CHANNEL):

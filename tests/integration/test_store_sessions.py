@@ -14,6 +14,7 @@ from manman.domain.ids import SessionId
 from manman.domain.sessions import Desired, Restart, Session, Status
 from manman.store import session_leases, sessions, sweeps
 from manman.store.pool import Connection, Pool
+from manman.store.sql import Part, alone, together
 
 pytestmark = pytest.mark.both_postgres
 SECOND = timedelta(seconds=1)
@@ -26,6 +27,11 @@ async def pool(database_url: str) -> AsyncIterator[Pool]:
     await pool.close()
 
 
+async def ids(conn: Connection, part: Part) -> list[int]:
+    """Write rows of sessions; their ids."""
+    return [row["id"] for row in await alone(conn, part)]
+
+
 async def walked(conn: Connection, row: Session) -> Session:
     """A session that was written through starting and running to stopping, a second each."""
     steps = [
@@ -36,7 +42,7 @@ async def walked(conn: Connection, row: Session) -> Session:
     for number, (status, changes) in enumerate(steps, 1):
         after = replace(row, status=status, number=number + 1, at=AT + number * SECOND, **changes)
         write = sessions.update_session_start if status is Status.RUNNING else sessions.update_status
-        assert await write(conn, [after], [a_step(row, after)]) == [1]
+        assert await ids(conn, write([after], [a_step(row, after)])) == [1]
         row = after
     return row
 
@@ -46,7 +52,7 @@ async def test_a_session_goes_its_way_and_each_time_is_written_once(pool: Pool) 
         host = await a_host(conn)
         deployment = await a_deployment(conn, host)
         begun = a_session(1, deployment, host, cause="restart_policy", previous_session_id=None, launch="abc")
-        assert await sessions.insert(conn, [begun], [a_step(None, begun)]) == [1]
+        assert await ids(conn, sessions.insert([begun], [a_step(None, begun)])) == [1]
         row = await walked(conn, begun)
         over = replace(
             row,
@@ -57,7 +63,7 @@ async def test_a_session_goes_its_way_and_each_time_is_written_once(pool: Pool) 
             exit_code=0,
             reason="exited",
         )
-        assert await sessions.update_session_end(conn, [over], [a_step(row, over)]) == [1]
+        assert await ids(conn, sessions.update_session_end([over], [a_step(row, over)])) == [1]
         found = await conn.fetchrow("SELECT * FROM sessions WHERE id = 1")
         times = [found[name] for name in ("starting_at", "started_at", "stopping_at", "ended_at")]
         assert times == [AT + SECOND, AT + 2 * SECOND, AT + 3 * SECOND, AT + 9 * SECOND]
@@ -92,7 +98,7 @@ async def test_a_whole_life_in_one_batch_is_one_row_with_all_times(pool: Pool) -
         )
         plan = Restart(attempt=1, of=5, at=AT + 7 * SECOND)
         moved = [a_step(None, begun), a_step(begun, starting), a_step(starting, crashed, restart=plan)]
-        await sessions.insert(conn, [crashed], moved)
+        await ids(conn, sessions.insert([crashed], moved))
         found = await conn.fetchrow("SELECT * FROM sessions")
         assert (found["status"], found["signal"], found["starting_at"]) == ("crashed", 9, AT + SECOND)
         assert found["restart"] == {"attempt": 1, "of": 5, "at": "2026-01-02T03:04:12.678901Z"}
@@ -102,9 +108,9 @@ async def test_many_rows_are_one_statement(pool: Pool) -> None:
     async with pool.acquire() as conn:
         host = await a_host(conn)
         rows = [a_session(n, await a_deployment(conn, host), host) for n in range(1, 51)]
-        assert len(await sessions.insert(conn, rows)) == 50
+        assert len(await ids(conn, sessions.insert(rows))) == 50
         running = [replace(r, status=Status.RUNNING, number=3, started_at=AT) for r in rows]
-        assert await sessions.update_session_start(conn, running) == [r.id for r in rows]
+        assert await ids(conn, sessions.update_session_start(running)) == [r.id for r in rows]
         assert await conn.fetchval("SELECT count(*) FROM sessions WHERE status = 'running'") == 50
 
 
@@ -113,22 +119,25 @@ async def test_two_live_sessions_of_a_deployment_are_a_violation(pool: Pool) -> 
         host = await a_host(conn)
         deployment = await a_deployment(conn, host)
         first, second = a_session(1, deployment, host), a_session(2, deployment, host, run=2)
-        await sessions.insert(conn, [first])
+        await ids(conn, sessions.insert([first]))
         with pytest.raises(asyncpg.UniqueViolationError):
-            await sessions.insert(conn, [second])
-        await sessions.update_session_end(
-            conn, [replace(first, status=Status.CRASHED, number=2, ended_at=AT, reason="unknown")]
+            await ids(conn, sessions.insert([second]))
+        await ids(
+            conn,
+            sessions.update_session_end(
+                [replace(first, status=Status.CRASHED, number=2, ended_at=AT, reason="unknown")]
+            ),
         )
-        assert await sessions.insert(conn, [second]) == [2]
+        assert await ids(conn, sessions.insert([second])) == [2]
 
 
 async def test_progress_moves_the_start_deadline(pool: Pool) -> None:
     async with pool.acquire() as conn:
         host = await a_host(conn)
         row = a_session(1, await a_deployment(conn, host), host)
-        await sessions.insert(conn, [row], deadline=timedelta(seconds=120))
+        await ids(conn, sessions.insert([row], deadline=timedelta(seconds=120)))
         later = replace(row, progress=0.5, progressed_at=AT + timedelta(hours=1))
-        await sessions.update_status(conn, [later], deadline=timedelta(seconds=120))
+        await ids(conn, sessions.update_status([later], deadline=timedelta(seconds=120)))
         found = await conn.fetchrow("SELECT deadline_at, progress FROM sessions")
         assert found["deadline_at"] == AT + timedelta(hours=1, seconds=120)
         assert found["progress"] == 0.5
@@ -139,7 +148,7 @@ async def test_a_start_is_over_only_where_it_could_have_been_heard(pool: Pool, h
     async with pool.acquire() as conn:
         host = await a_host(conn)
         deployment = await a_deployment(conn, host)
-        await sessions.insert(conn, [a_session(1, deployment, host)])
+        await ids(conn, sessions.insert([a_session(1, deployment, host)]))
         await conn.execute("UPDATE sessions SET deadline_at = clock() - interval '1 second'")
         await conn.execute("UPDATE host_heartbeats SET online = true, last_seen = clock()")
         match hinder:
@@ -161,12 +170,13 @@ async def test_a_live_session_keeps_its_deployment_and_host(pool: Pool) -> None:
         host = await a_host(conn)
         deployment = await a_deployment(conn, host)
         row = a_session(1, deployment, host)
-        await sessions.insert(conn, [row])
+        await ids(conn, sessions.insert([row]))
         for table, key in (("deployments", deployment), ("hosts", host), ("sessions", 1)):
             with pytest.raises((asyncpg.RestrictViolationError, asyncpg.ForeignKeyViolationError)):
                 await conn.execute(f"DELETE FROM {table} WHERE id = $1", key)
-        await sessions.update_session_end(
-            conn, [replace(row, status=Status.STOPPED, number=2, ended_at=AT, reason="exited")]
+        await ids(
+            conn,
+            sessions.update_session_end([replace(row, status=Status.STOPPED, number=2, ended_at=AT, reason="exited")]),
         )
         await conn.execute("DELETE FROM deployments WHERE id = $1", deployment)
         assert await conn.fetchval("SELECT count(*) FROM sessions") == 0
@@ -182,7 +192,7 @@ async def test_a_host_has_its_lease_and_an_id_is_used_once(pool: Pool) -> None:
         assert not await session_leases.use(conn, host, first)
         again = await session_leases.grant(conn, host)
         assert ranges.size(again) == 50 and not ranges.contains(again, first)
-        await session_leases.write(conn, {host: ranges.without(again, [again[0][0]])})
+        await together(conn, [session_leases.write({host: ranges.without(again, [again[0][0]])})])
         assert ranges.size(await session_leases.grant(conn, host, 60)) == 60
         await session_leases.void(conn)
         fresh = await session_leases.grant(conn, host)

@@ -21,7 +21,7 @@ async def a_session(api: Running, host: int, name: str) -> int:
     made = await api.deployment(host, name)
     session = await (await api.client()).start_session(deployment_id=made.deployment_id)
     async with api.pool.transaction() as conn:
-        await events.move(conn, 1000)
+        await events.relay(conn, 1000)
     return int(session.session_id)
 
 

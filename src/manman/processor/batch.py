@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from manman.domain import hosts as rules
 from manman.domain import ranges
+from manman.domain.deployments import Deployment
 from manman.domain.hosts import HostMoved, Presence
 from manman.domain.ids import Chance, DeploymentId, HostId, SessionId
 from manman.domain.sessions import LIVE, Session
@@ -20,6 +21,7 @@ from manman.processor.world import Arrived, DeadLetter, Journal, World
 from manman.store import attempts, batches, dead_letters, installation, session_leases, sweeps
 from manman.store.pool import Connection, Pool
 from manman.store.save import Changes, save
+from manman.store.sql import together
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +35,8 @@ class Rules:
 
 @dataclass(slots=True)
 class Keys:
-    """Whose rows a batch concerns."""
+    """Whose rows a batch concerns. `heard` are the wishes that hosts said they hold, `moving` the sessions that are likely to be
+    announced."""
 
     hosts: set[HostId] = field(default_factory=set)
     host_rows: set[HostId] = field(default_factory=set)
@@ -42,6 +45,8 @@ class Keys:
     leases: set[HostId] = field(default_factory=set)
     deployments: set[DeploymentId] = field(default_factory=set)
     sessions: set[SessionId] = field(default_factory=set)
+    heard: set[tuple[SessionId, int]] = field(default_factory=set)
+    moving: set[SessionId] = field(default_factory=set)
     newcomers_of: set[DeploymentId] = field(default_factory=set)
 
 
@@ -103,14 +108,9 @@ def keys_of(batch: Iterable[Arrived]) -> Keys:
 def _of_body(keys: Keys, body: contracts.AnyBody, host_id: HostId | None) -> None:
     match body:
         case contracts.SessionStatus():
-            keys.sessions.add(body.session_id)
-            if body.run is not None and body.deployment_id is not None:
-                keys.newcomers_of.add(body.deployment_id)
-                keys.deployments.add(body.deployment_id)
-                if host_id is not None:
-                    keys.leases.add(host_id)
+            _of_session(keys, body, host_id)
         case contracts.CommandRefused():
-            keys.sessions |= {body.session_id} if body.session_id is not None else set()
+            _of_wish(keys, body.session_id, body.desired_version)
             keys.deployments |= {body.deployment_id} if body.deployment_id is not None else set()
         case contracts.DeploymentStatus() | contracts.DeploymentSeen():
             keys.deployments.add(body.deployment_id)
@@ -121,6 +121,23 @@ def _of_body(keys: Keys, body: contracts.AnyBody, host_id: HostId | None) -> Non
             _of_report(keys, body)
         case _:
             return
+
+
+def _of_session(keys: Keys, body: contracts.SessionStatus, host_id: HostId | None) -> None:
+    _of_wish(keys, body.session_id, body.desired_version)
+    keys.moving.add(body.session_id)
+    if body.run is not None and body.deployment_id is not None:
+        keys.newcomers_of.add(body.deployment_id)
+        keys.deployments.add(body.deployment_id)
+        if host_id is not None:
+            keys.leases.add(host_id)
+
+
+def _of_wish(keys: Keys, session_id: SessionId | None, desired_version: int | None) -> None:
+    if session_id is not None:
+        keys.sessions.add(session_id)
+        if desired_version is not None:
+            keys.heard.add((session_id, desired_version))
 
 
 def _of_report(keys: Keys, body: contracts.HostReport) -> None:
@@ -137,37 +154,53 @@ def _of_report(keys: Keys, body: contracts.HostReport) -> None:
 async def load(conn: Connection, batch: Iterable[Arrived], rules_: Rules) -> World:
     """Lock in the order of the house, read after the wait; the database's time comes with it."""
     keys = keys_of(batch)
-    known, now = await batches.read_hosts(conn, keys.hosts)
-    if keys.host_rows & known.keys():
-        known |= await batches.lock_hosts(conn, keys.host_rows & known.keys())
+    locked = await batches.lock_hosts(conn, keys.host_rows) if keys.host_rows else {}
     holed = await batches.holed_journals(conn, keys.reporting) if keys.reporting else {}
-    journals = {j for j in keys.journals if j[0] in known} | holed.keys()
-    seen = await batches.lock_journals(conn, journals) if journals else {}
+    inbox = await batches.lock_journals(conn, keys.journals | holed.keys(), keys.hosts)
     leases = await batches.lock_leases(conn, keys.leases) if keys.leases else {}
+    deployments = await _lock_deployments(conn, keys)
+    rows = await batches.lock_rows(
+        conn,
+        keys.sessions,
+        keys.newcomers_of,
+        keys.reporting,
+        heard=keys.heard if deployments is None else (),
+        named=keys.moving,
+    )
+    known = rows.deployments if deployments is None else deployments
     if keys.reporting:
-        # Found before their sessions are locked, so that theirs are locked first.
-        keys.deployments |= await batches.deployments_of_live(conn, keys.reporting)
-    deployments = await batches.lock_deployments(conn, keys.deployments, keys.sessions)
-    sessions = await batches.lock_sessions(conn, keys.sessions, keys.newcomers_of, keys.reporting)
-    missing = {s.deployment_id for s in sessions.values()} - deployments.keys()
-    if missing:
-        deployments |= await batches.lock_deployments(conn, missing, ())
+        missing = {s.deployment_id for s in rows.sessions.values()} - known.keys()
+        known |= await batches.lock_deployments(conn, missing, ()) if missing else {}
     world = World(
-        now=now,
+        now=inbox.now,
         threshold=rules_.threshold,
         chance=rules_.chance,
-        hosts=known,
-        seen=seen,
-        leases=leases,
-        deployments=deployments,
-        sessions=sessions,
+        hosts=inbox.hosts | locked,
+        seen=inbox.seen,
+        leases={h: ids for h, (ids, _) in leases.items()},
+        lease_sizes={h: rules.lease_size(many) for h, (_, many) in leases.items()},
+        deployments=known,
+        sessions=rows.sessions,
+        names=rows.names,
         holed=holed,
     )
     if keys.reporting:
         world.last_id = await batches.last_id(conn)
-        unknown = keys.sessions - sessions.keys()
+        unknown = keys.sessions - rows.sessions.keys()
         world.leased_to = await batches.leased_to(conn, unknown) if unknown else {}
     return world
+
+
+async def _lock_deployments(conn: Connection, keys: Keys) -> dict[DeploymentId, Deployment] | None:
+    """The deployments that a batch names itself, with all others that it may change, in a statement before that of the sessions:
+    which of theirs is live is read after the wait. None where it names none: the sessions bring the few of which something is new."""
+    if keys.reporting:
+        # Found before their sessions are locked, so that theirs are locked first.
+        keys.deployments |= await batches.deployments_of_live(conn, keys.reporting)
+        return await batches.lock_deployments(conn, keys.deployments, keys.sessions)
+    if keys.deployments:
+        return await batches.lock_deployments(conn, keys.deployments, {session for session, _ in keys.heard})
+    return None
 
 
 async def commit(conn: Connection, world: World, rules_: Rules) -> None:
@@ -236,13 +269,14 @@ async def _claims(conn: Connection, world: World) -> None:
 
 async def _leases(conn: Connection, world: World) -> list[OutboxRow]:
     """Top up at half, and answer whoever asked: the host's whole set, which replaces what it has."""
-    many = await batches.count_deployments(conn, world.used_ids) if world.used_ids else {}
-    low = {h for h in world.used_ids if ranges.size(world.leases[h]) * 2 < rules.lease_size(many.get(h, 0))}
+    low = {
+        h for h in world.used_ids if ranges.size(world.leases[h]) * 2 < world.lease_sizes.get(h, rules.lease_size(0))
+    }
     wanted = sorted((world.lease_wanted | low) & world.hosts.keys())
     before = len(world.commands)
     for host_id in wanted:
         if world.used_ids.pop(host_id, None):
-            await session_leases.write(conn, {host_id: world.leases[host_id]})
+            await together(conn, [session_leases.write({host_id: world.leases[host_id]})])
         world.leases[host_id] = await session_leases.grant(conn, host_id)
         world.tell(host_id, "lease", lease=[list(r) for r in world.leases[host_id]])
     rows = world.commands[before:]
@@ -272,7 +306,8 @@ async def _live(conn: Connection, world: World, hosts: set[HostId]) -> list[Sess
 
 async def _names(conn: Connection, world: World, sessions: set[SessionId], hosts: set[HostId]) -> Names:
     """Names of sessions that are not inserted yet come from the deployment, as those of the latest of it."""
-    known = await batches.session_names(conn, sessions - world.inserted) if sessions - world.inserted else {}
+    others = sessions - world.inserted - world.names.keys()
+    known = world.names | (await batches.session_names(conn, others) if others else {})
     fresh = {s: world.sessions[s] for s in sessions & world.inserted}
     if fresh:
         of_deployment = await batches.deployment_names(conn, {s.deployment_id for s in fresh.values()})

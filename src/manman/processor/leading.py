@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from manman.errors import ManManError, Transient
 from manman.observability import get_logger, metrics
@@ -82,7 +82,7 @@ class Leases:
     database: DatabaseSettings
     leases: tuple[Lease, ...]
     backoff: Backoff
-    woken: Callable[[], None]
+    woken: Callable[[str], None]
     member: Member | None = None
 
     async def run(self, stop: asyncio.Event) -> None:

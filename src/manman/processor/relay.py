@@ -13,7 +13,7 @@ from manman.events.outbox import outgoing
 from manman.observability import acts, get_logger, metrics, observe
 from manman.processor.leading import Lease
 from manman.store import events
-from manman.store.events import Event
+from manman.store.events import Event, Turn
 
 log = get_logger(__name__)
 TRIES = 3
@@ -30,26 +30,35 @@ class Relay:
     published: int | None = None
     refusing: bool = False
 
-    async def step(self) -> int:
-        """Number what waits and publish what is numbered; how many events were passed on. Raises `Unavailable`, `NotLeading`.
+    async def step(self) -> bool:
+        """Number what waits and publish what is numbered; whether more may wait. Raises `Unavailable`, `NotLeading`.
 
-        A failure keeps the rows: the next step begins at the last position that is known to be published.
+        A failure keeps the rows: the next step begins at the last position that is known to be published. What this one published is
+        noted by the next: by the time that there is more, or at the end (`finish`).
         """
-        async with self.lease.transaction() as conn:
-            if self.published is not None:
-                await events.advance(conn, self.published)
-            moved = await events.move(conn, self.most)
-            batch = await events.unpublished(conn, self.most)
+        turn = await self._turn(self.most)
         self.published = None
-        if not batch:
-            return 0
+        if turn.last is None:
+            return False
         with observe(acts.RELAY_EVENTS) as seen:
-            public = [event for event in batch if event.row.exchange is not None]
-            if public:
-                await self.publish(public)
-            seen.add(moved=moved, published=len(public))
-        self.published = batch[-1].position
-        return len(batch)
+            if turn.public:
+                await self.publish(turn.public)
+            seen.add(moved=turn.moved, published=len(turn.public))
+        self.published = turn.last
+        return turn.due >= self.most
+
+    async def finish(self) -> None:
+        """Note what is published, so that the next leader need not repeat it."""
+        if self.published is not None:
+            await self._turn(0)
+            self.published = None
+
+    async def _turn(self, most: int) -> Turn:
+        async with self.lease.pool.acquire() as conn:
+            turn = await events.relay(conn, most, published=self.published, lease=(self.lease.name, self.lease.holder))
+        if not turn.leads:
+            self.lease.lose()
+        return turn
 
     async def publish(self, public: Sequence[Event]) -> None:
         """Publish in order; what is refused is tried again, but only the first of a row of refusals."""

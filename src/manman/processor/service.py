@@ -7,7 +7,7 @@ leases are given up, so that it leads at once. What does not end within the shut
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Collection
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
@@ -108,6 +108,7 @@ class Processor:
         )
         self._chance = chance
         self._pool = pool
+        self.share: Share | None = None  # what this replica consumes, once it runs
         self._serve_health = serve_health and settings.health_check_port > 0
         self._turns = asyncio.Lock()
         self._news = {name: asyncio.Event() for name in ("relay", "commands")}
@@ -142,6 +143,7 @@ class Processor:
         relays, sweeps, changes = (Lease(name, holder, pool) for name in ("relay", "sweeps", "partitions"))
         gauges = Gauges(pool, self.rules)
         share = Share(self.bus, self.broker.queue_name, holder, lambda queue: self._consumer(queue, pool), self._backoff)
+        self.share = share
         loop_time = asyncio.get_running_loop().time
         repartitioning = Repartitioning(changes, self.bus, self.broker.queue_name, loop_time)
         self._describe(gauges, share, repartitioning, relays, sweeps)
@@ -231,9 +233,9 @@ class Processor:
 
     # ---- the loops ----------------------------------------------------------------------------------
 
-    def _woken(self) -> None:
-        for news in self._news.values():
-            news.set()
+    def _woken(self, what: str) -> None:
+        """A commit put rows into the outbox: commands, or others."""
+        self._news["commands" if what == "commands" else "relay"].set()
 
     async def _pulse(self) -> None:
         body = encode_body(contracts.Pulse())
@@ -242,12 +244,16 @@ class Processor:
     async def _relay(self, lease: Lease, stop: asyncio.Event) -> None:
         relay = Relay(lease, self.bus, self.broker.external_exchange)
         await self._follow("relay", relay.step, lease, stop)
+        with suppress(Transient):
+            await relay.finish()
 
     async def _commands(self, lease: Lease, stop: asyncio.Event) -> None:
         relay, loop = CommandRelay(lease, self.command_bus), asyncio.get_running_loop()
         await self._follow("commands", lambda: relay.step(loop.time()), lease, stop)
 
-    async def _follow(self, name: str, step: Callable[[], Awaitable[int]], lease: Lease, stop: asyncio.Event) -> None:
+    async def _follow(
+        self, name: str, step: Callable[[], Awaitable[object]], lease: Lease, stop: asyncio.Event
+    ) -> None:
         """Step while there is something to do, then wait for news."""
         news, backoff = self._news[name], self._backoff()
         while not stop.is_set():
@@ -255,7 +261,7 @@ class Processor:
                 continue
             news.clear()
             done = await self._once(name, step, backoff, stop)
-            if done == 0:
+            if not done and done is not None:
                 await _until(news, stop, RELAY_LOOKS_EVERY)
 
     async def _repartition(self, change: Repartitioning, lease: Lease, stop: asyncio.Event) -> None:

@@ -12,6 +12,7 @@ from manman.domain.hosts import GOODBYE, Heard, HostMoved, Presence
 from manman.domain.ids import Chance, DeploymentId, HostId, SessionId
 from manman.domain.ranges import Ranges
 from manman.domain.sessions import LIVE, Moved, Session
+from manman.events.announce import SessionNames
 from manman.events.codec import Message
 from manman.events.outbox import OutboxRow, command
 
@@ -61,6 +62,9 @@ class World:
     leases: dict[HostId, Ranges] = field(default_factory=dict)
     deployments: dict[DeploymentId, Deployment] = field(default_factory=dict)
     sessions: dict[SessionId, Session] = field(default_factory=dict)
+    # read with them: how many ids a host should have, what sessions that move are called
+    lease_sizes: dict[HostId, int] = field(default_factory=dict)
+    names: dict[SessionId, SessionNames] = field(default_factory=dict)
     # what was decided
     inserted: set[SessionId] = field(default_factory=set)
     touched_sessions: set[SessionId] = field(default_factory=set)

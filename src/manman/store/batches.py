@@ -6,9 +6,12 @@ deployments, sessions.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+import msgspec
 
 from manman.domain import endpoints
 from manman.domain.deployments import Deployment, Install
@@ -22,6 +25,63 @@ from manman.store.pool import Connection
 from manman.store.sql import load
 
 sql = load(__name__)
+
+
+class _SessionRow(Session, frozen=True, kw_only=True, array_like=True):
+    """A session as the statements answer: its fields in their order."""
+
+
+class _HeardRow(Heard, frozen=True, kw_only=True, array_like=True):
+    """A host's liveness likewise."""
+
+
+class _Port(msgspec.Struct, frozen=True, array_like=True):
+    name: str
+    protocol: str
+    port: int
+    address: str
+    mask: int
+
+
+class _Named(msgspec.Struct, frozen=True, array_like=True):
+    """What the nouns around a session or a deployment (`of`) are called."""
+
+    of: int
+    game: str
+    config: str
+    config_revision: int
+    deployment: str
+    host: str
+    labels: dict[str, str] | None
+    addresses: list[str]
+    withhold_tail: bool
+    join_url: str | None
+    ports: list[_Port] | None
+
+
+_SESSIONS = msgspec.json.Decoder(list[_SessionRow])
+_HEARD = msgspec.json.Decoder(list[_HeardRow])
+_DEPLOYMENTS = msgspec.json.Decoder(list[Deployment])
+_NAMES = msgspec.json.Decoder(list[_Named])
+_SEEN = msgspec.json.Decoder(list[tuple[int, str, tuple[tuple[int, int], ...] | None]])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inbox:
+    """Journals and what is settled of each, locked; hosts that exist and how they were heard; the database's clock."""
+
+    now: datetime
+    hosts: dict[HostId, Heard]
+    seen: dict[tuple[HostId, str], Ranges]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """Locked sessions, deployments of which something new was heard, and the names that were wanted."""
+
+    sessions: dict[SessionId, Session]
+    deployments: dict[DeploymentId, Deployment]
+    names: dict[SessionId, SessionNames]
 
 
 async def read_hosts(conn: Connection, hosts: Collection[HostId]) -> tuple[dict[HostId, Heard], datetime]:
@@ -51,15 +111,26 @@ def heard_of(row: Any) -> Heard:
     )
 
 
-async def lock_journals(conn: Connection, journals: Collection[tuple[HostId, str]]) -> dict[tuple[HostId, str], Ranges]:
-    """The settled numbers of these journals, made where missing, locked; of hosts that exist."""
+async def lock_journals(conn: Connection, journals: Collection[tuple[HostId, str]], hosts: Collection[HostId]) -> Inbox:
+    """The settled numbers of these journals, made where missing, locked, of hosts that exist; and how these hosts were heard,
+    unlocked, with the database's clock."""
     listed = sorted(journals)
-    hosts, names = [h for h, _ in listed], [n for _, n in listed]
-    rows = await conn.fetch(sql["lock_journals"], hosts, names)
-    if len(rows) < len(listed):
-        await conn.execute(sql["make_journals"], hosts, names)
-        rows = await conn.fetch(sql["lock_journals"], hosts, names)
-    return {(HostId(r["host"]), r["journal"]): ranges_of(r["seen"]) for r in rows}
+    found = await _inbox(conn, listed, hosts)
+    missing = [j for j in listed if j not in found.seen and j[0] in found.hosts]
+    if missing:
+        await conn.execute(sql["make_journals"], [h for h, _ in missing], [n for _, n in missing])
+        found = await _inbox(conn, listed, hosts)
+    return found
+
+
+async def _inbox(conn: Connection, journals: list[tuple[HostId, str]], hosts: Collection[HostId]) -> Inbox:
+    row = await conn.fetchrow(sql["lock_journals"], [h for h, _ in journals], [n for _, n in journals], sorted(hosts))
+    heard = _HEARD.decode(row["hosts"] or "[]")
+    return Inbox(
+        now=row["now"],
+        hosts={h.host_id: h for h in heard},
+        seen={(HostId(h), j): ranges or () for h, j, ranges in _SEEN.decode(row["journals"] or "[]")},
+    )
 
 
 async def holed_journals(conn: Connection, hosts: Collection[HostId]) -> dict[tuple[HostId, str], int]:
@@ -84,14 +155,10 @@ async def deployments_of_live(conn: Connection, hosts: Collection[HostId]) -> se
     return {DeploymentId(r["deployment"]) for r in await conn.fetch(sql["deployments_of_live"], sorted(hosts))}
 
 
-async def count_deployments(conn: Connection, hosts: Collection[HostId]) -> dict[HostId, int]:
-    """How many deployments are on each of these hosts; those without any are left out."""
-    return {HostId(r["host"]): r["many"] for r in await conn.fetch(sql["count_deployments"], sorted(hosts))}
-
-
-async def lock_leases(conn: Connection, hosts: Collection[HostId]) -> dict[HostId, Ranges]:
-    """The unused session ids of these hosts, locked."""
-    return {HostId(r["host"]): ranges_of(r["ids"]) for r in await conn.fetch(sql["lock_leases"], sorted(hosts))}
+async def lock_leases(conn: Connection, hosts: Collection[HostId]) -> dict[HostId, tuple[Ranges, int]]:
+    """The unused session ids of these hosts, locked, each with how many deployments are on the host."""
+    rows = await conn.fetch(sql["lock_leases"], sorted(hosts))
+    return {HostId(r["host"]): (ranges_of(r["ids"]), r["deployments"]) for r in rows}
 
 
 async def lock_deployments(
@@ -103,14 +170,41 @@ async def lock_deployments(
 
 
 async def lock_sessions(
+    conn: Connection, sessions: Collection[SessionId], live_of: Collection[DeploymentId] = ()
+) -> dict[SessionId, Session]:
+    """These sessions and the live ones of these deployments, locked."""
+    return (await lock_rows(conn, sessions, live_of)).sessions
+
+
+async def lock_rows(
     conn: Connection,
     sessions: Collection[SessionId],
     live_of: Collection[DeploymentId] = (),
     live_on: Collection[HostId] = (),
-) -> dict[SessionId, Session]:
-    """These sessions, the live ones of these deployments and the live ones on these hosts, locked."""
-    rows = await conn.fetch(sql["lock_sessions"], sorted(sessions), sorted(live_of), sorted(live_on))
-    return {SessionId(r["id"]): session_of(r) for r in rows}
+    *,
+    heard: Collection[tuple[SessionId, int]] = (),
+    named: Collection[SessionId] = (),
+) -> Rows:
+    """These sessions, the live ones of these deployments and the live ones on these hosts, locked.
+
+    `heard` are wishes that the hosts of sessions said they hold: where one is news, the session's deployment comes with it, locked
+    before. `named` are those whose names are wanted.
+    """
+    told = sorted(heard)
+    row = await conn.fetchrow(
+        sql["lock_sessions"],
+        sorted(sessions),
+        sorted(live_of),
+        sorted(live_on),
+        [s for s, _ in told],
+        [v for _, v in told],
+        sorted(named),
+    )
+    return Rows(
+        sessions={s.id: s for s in _SESSIONS.decode(row["sessions"] or "[]")},
+        deployments={d.id: d for d in _DEPLOYMENTS.decode(row["deployments"] or "[]")},
+        names={SessionId(n.of): _names_of(n) for n in _NAMES.decode(row["names"] or "[]")},
+    )
 
 
 async def live_on_hosts(conn: Connection, hosts: Collection[HostId]) -> list[Session]:
@@ -120,14 +214,14 @@ async def live_on_hosts(conn: Connection, hosts: Collection[HostId]) -> list[Ses
 
 async def session_names(conn: Connection, sessions: Collection[SessionId]) -> dict[SessionId, SessionNames]:
     """What the nouns around these sessions are called, and where players join."""
-    rows = await conn.fetch(sql["session_names"], sorted(sessions))
-    return {SessionId(r["id"]): _names_of(r) for r in rows}
+    rows = _NAMES.decode(await conn.fetchval(sql["session_names"], sorted(sessions)) or "[]")
+    return {SessionId(r.of): _names_of(r) for r in rows}
 
 
 async def deployment_names(conn: Connection, deployments: Collection[DeploymentId]) -> dict[DeploymentId, SessionNames]:
     """The same for a session that a deployment would begin now."""
-    rows = await conn.fetch(sql["deployment_names"], sorted(deployments))
-    return {DeploymentId(r["id"]): _names_of(r) for r in rows}
+    rows = _NAMES.decode(await conn.fetchval(sql["deployment_names"], sorted(deployments)) or "[]")
+    return {DeploymentId(r.of): _names_of(r) for r in rows}
 
 
 async def host_names(conn: Connection, hosts: Collection[HostId]) -> dict[HostId, HostNames]:
@@ -160,33 +254,37 @@ def session_of(row: Any) -> Session:
     return Session(**values)
 
 
-def _names_of(row: Mapping[str, Any]) -> SessionNames:
-    placed = row["ports"] or []
-    shown = endpoints.for_players(port["name"] for port in placed) if placed else ()
-    ports = [port for port in placed if port["name"] in shown]
-    main = endpoints.main_port([port["name"] for port in ports])
-    joined = [
+def _names_of(row: _Named) -> SessionNames:
+    return SessionNames(
+        game=row.game,
+        config=row.config,
+        config_revision=row.config_revision,
+        deployment=row.deployment,
+        host=row.host,
+        labels=row.labels or {},
+        withhold_tail=row.withhold_tail,
+        endpoints=_endpoints_of(row) if row.ports else (),
+    )
+
+
+def _endpoints_of(row: _Named) -> tuple[Endpoint, ...]:
+    placed = row.ports or []
+    shown = endpoints.for_players(port.name for port in placed)
+    ports = [port for port in placed if port.name in shown]
+    main = endpoints.main_port([port.name for port in ports])
+    joined = (
         endpoints.endpoint(
-            port["name"],
-            port["protocol"],
-            port["address"] if port["mask"] else "",
-            port["port"],
-            row["addresses"],
-            row["join_url"],
-            main=port["name"] == main,
+            port.name,
+            port.protocol,
+            port.address if port.mask else "",
+            port.port,
+            row.addresses,
+            row.join_url,
+            main=port.name == main,
         )
         for port in ports
-    ]
-    return SessionNames(
-        game=row["game"],
-        config=row["config"],
-        config_revision=row["config_revision"],
-        deployment=row["deployment"],
-        host=row["host"],
-        labels=row["labels"] or {},
-        withhold_tail=row["withhold_tail"],
-        endpoints=tuple(
-            Endpoint(name=e.name, protocol=e.protocol, address=e.address, port=e.port, join_url=e.join_url or None)
-            for e in joined
-        ),
+    )
+    return tuple(
+        Endpoint(name=e.name, protocol=e.protocol, address=e.address, port=e.port, join_url=e.join_url or None)
+        for e in joined
     )

@@ -1,7 +1,7 @@
 """Events: numbered rows, the only cursor for replay and streams. Positions are commit-ordered and gap-free within an epoch.
 
-The relay's leader moves rows out of the outbox (`move`), publishes from here in order (`unpublished`) and advances. Readers are
-woken by NOTIFY (`listen`), know where replay may begin (`bounds`) and follow by position (`after`).
+The relay's leader moves rows out of the outbox, publishes from here in order and advances: `relay`. Readers are woken by NOTIFY
+(`listen`), know where replay may begin (`bounds`) and follow by position (`after`).
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from typing import Any
 
 import msgspec
 
+from manman.domain.ids import DeploymentId, HostId, SessionId
+from manman.events.envelope import Header
 from manman.events.outbox import OutboxRow
-from manman.store.outbox import row_of
-from manman.store.pool import Connection, Row
+from manman.store.pool import Connection
 from manman.store.sql import load
 
 sql = load(__name__)
@@ -37,6 +38,37 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.epoch}-{self.position}"
 
 
+class Turn(msgspec.Struct, frozen=True, kw_only=True):
+    """What one turn of the relay found: whether the lease holds (else nothing was done), how many rows it moved; of what
+    follows the last published position how many are due now, the last of them, and those that others hear."""
+
+    leads: bool
+    moved: int
+    due: int
+    last: int | None
+    public: list[Event]
+
+
+class _Public(msgspec.Struct, frozen=True, array_like=True):
+    epoch: int
+    position: int
+    at: datetime
+    id: str
+    type: str
+    exchange: str
+    key: str
+    body: msgspec.Raw
+    headers: dict[str, Header]
+    host: HostId | None
+    session: SessionId | None
+    deployment: DeploymentId | None
+    sequence: int | None
+    public: bool
+
+
+_PUBLIC = msgspec.json.Decoder(list[_Public])
+
+
 class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     """The epoch, the last position that was given, and the first that is still kept (None: none is)."""
 
@@ -45,25 +77,26 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     first: int | None
 
 
-async def move(conn: Connection, limit: int) -> int:
-    """Moves the oldest rows of the outbox that are no commands, in order; returns how many. Needs a transaction.
+async def relay(
+    conn: Connection, most: int, *, published: int | None = None, lease: tuple[str, str] | None = None
+) -> Turn:
+    """One turn of the relay, one statement: notes what is published, moves at most `most` of the oldest rows of the outbox that are no
+    commands, and answers what is to be published next, in order (of a backlog at most `most`).
 
-    The caller holds the relay's lease and has looked at it in this transaction; two at once would still give each position once.
+    `lease` is its name and who holds it, looked at in the same transaction; two movers at once still give each position once.
     """
-    last = await conn.fetchval(sql["lock_counter"])
-    row = await conn.fetchrow(sql["move"], last, limit)
-    return 0 if row is None else int(row["moved"])
-
-
-async def unpublished(conn: Connection, limit: int) -> list[Event]:
-    """What follows the last published position, in order, rows without an exchange included."""
-    return [_event(row) for row in await conn.fetch(sql["unpublished"], limit)]
-
-
-async def advance(conn: Connection, position: int) -> int:
-    """Everything up to `position` is published; never goes back. Returns where the cursor is."""
-    value: int = await conn.fetchval(sql["advance"], position)
-    return value
+    name, holder = lease or (None, None)
+    while True:
+        row = await conn.fetchrow(sql["relay"], name, holder, published, most)
+        if row["fresh"] or not row["leads"]:
+            break
+    return Turn(
+        leads=row["leads"],
+        moved=row["moved"],
+        due=row["due"],
+        last=row["last"],
+        public=[_event(one) for one in _PUBLIC.decode(row["public"] or "[]")],
+    )
 
 
 async def bounds(conn: Connection) -> Bounds:
@@ -83,5 +116,18 @@ async def listen(conn: Connection, wake: Callable[[], None]) -> None:
     await conn.add_listener(CHANNEL, lambda *_: wake())
 
 
-def _event(row: Row) -> Event:
-    return Event(epoch=row["epoch"], position=row["position"], at=row["at"], row=row_of(row))
+def _event(one: _Public) -> Event:
+    row = OutboxRow(
+        event_id=one.id,
+        type=one.type,
+        key=one.key,
+        body=bytes(one.body),
+        exchange=one.exchange,
+        headers=one.headers,
+        host_id=one.host,
+        session_id=one.session,
+        deployment_id=one.deployment,
+        sequence=one.sequence,
+        public=one.public,
+    )
+    return Event(epoch=one.epoch, position=one.position, at=one.at, row=row)

@@ -13,7 +13,7 @@ SELECT h.id AS host_id, h.name, h.draining, h.labels, h.addresses, h.port_first,
             ELSE b.returned_at
        END AS unreachable_since,
        (SELECT count(*) FROM sessions s
-         WHERE s.host = h.id AND s.status IN ('pending', 'starting', 'running', 'stopping')) AS live_sessions,
+         WHERE s.host = h.id AND s.ended_at IS NULL) AS live_sessions,
        (SELECT count(*) FROM deployments d WHERE d.host = h.id) AS deployments,
        m.cpu, m.memory_used, m.memory_total, m.disk_used, m.disk_total
   FROM hosts h
@@ -46,7 +46,7 @@ SELECT d.id AS deployment_id, d.name, d.status, d.progress, d.detail, d.desired,
 -- name: sessions
 SELECT s.id AS session_id, s.status, s.host AS host_id, s.deployment AS deployment_id, s.desired, d.name AS deployment,
        h.name AS host, h.addresses, g.name AS game, c.name AS config, s.config_revision, s.run,
-       s.status IN ('pending', 'starting', 'running', 'stopping') AS live, s.previous_session_id, s.created_at, s.starting_at,
+       s.ended_at IS NULL AS live, s.previous_session_id, s.created_at, s.starting_at,
        s.started_at, s.stopping_at, s.ended_at, coalesce(s.reason, '') AS reason, s.exit_code, s.signal,
        coalesce(s.detail, '') AS detail, s.progress, s.players, s.restart, s.cause, s.begun_version, s.labels,
        r.spec ->> 'join_url' AS join_url,
@@ -120,12 +120,12 @@ SELECT i.id, i.epoch, clock() AS time,
        (SELECT value FROM counters WHERE name = 'events') AS position,
        (SELECT count(*) FROM dead_letters WHERE replayed_at IS NULL) AS open_dead_letters,
        (SELECT coalesce(sum(players), 0) FROM sessions
-         WHERE status IN ('pending', 'starting', 'running', 'stopping')) AS players
+         WHERE ended_at IS NULL) AS players
   FROM installation i, pulse p
 
 -- name: session_counts
 SELECT status, count(*) AS count FROM sessions
- WHERE status IN ('pending', 'starting', 'running', 'stopping') GROUP BY status
+ WHERE ended_at IS NULL GROUP BY status
 UNION ALL
 SELECT status, count(*) FROM sessions WHERE ended_at > clock() - interval '1 day' GROUP BY status
 

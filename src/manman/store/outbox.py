@@ -12,10 +12,10 @@ import msgspec
 from manman.domain.ids import DeploymentId, HostId, SessionId
 from manman.events.outbox import OutboxRow
 from manman.store.pool import Connection, Row
-from manman.store.sql import load
+from manman.store.sql import Part, load, rows, together
 
 sql = load(__name__)
-_ENCODE = msgspec.json.Encoder().encode
+_MICROSECOND = timedelta(microseconds=1)
 
 CHANNEL = "manman_outbox"
 """The channel that is notified by each commit which inserted rows."""
@@ -39,25 +39,27 @@ class Backlog:
     oldest: float
 
 
-async def insert(conn: Connection, rows: Sequence[OutboxRow]) -> None:
-    """Puts rows into the outbox, in the order given, in one statement; the commit wakes the relay."""
-    if not rows:
-        return
-    await conn.execute(
-        sql["insert"],
-        [row.event_id for row in rows],
-        [row.type for row in rows],
-        [row.exchange for row in rows],
-        [row.key for row in rows],
-        [row.encoded.decode() for row in rows],
-        [_ENCODE(row.headers).decode() for row in rows],
-        [row.host_id for row in rows],
-        [row.session_id for row in rows],
-        [row.deployment_id for row in rows],
-        [row.sequence for row in rows],
-        [row.public for row in rows],
-        [row.ttl for row in rows],
-    )
+async def insert(conn: Connection, messages: Sequence[OutboxRow], *, beside: Sequence[Part] = ()) -> None:
+    """Puts rows into the outbox, in the order given, in one statement with those `beside` it; the commit wakes the relay."""
+    parts = [Part(sql["insert"], (rows([_values(row) for row in messages]),))] if messages else []
+    await together(conn, [*beside, *parts])
+
+
+def _values(row: OutboxRow) -> dict[str, Any]:
+    return {
+        "event_id": row.event_id,
+        "type": row.type,
+        "exchange": row.exchange,
+        "key": row.key,
+        "body": msgspec.Raw(row.encoded),
+        "headers": row.headers,
+        "host": row.host_id,
+        "session": row.session_id,
+        "deployment": row.deployment_id,
+        "sequence": row.sequence,
+        "public": row.public,
+        "ttl": None if row.ttl is None else f"{row.ttl / _MICROSECOND:.0f} us",
+    }
 
 
 async def commands(conn: Connection, limit: int, *, held_up: Collection[int] = ()) -> list[Waiting]:

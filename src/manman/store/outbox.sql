@@ -3,10 +3,11 @@
 INSERT INTO outbox (event_id, type, exchange, key, body, headers, host, session, deployment, sequence, public, ttl, created_at)
 SELECT u.event_id, u.type, u.exchange, u.key, u.body, u.headers, u.host, u.session, u.deployment, u.sequence, u.public, u.ttl,
        clock()
-FROM unnest($1::text[]::uuid[], $2::text[], $3::text[], $4::text[], $5::text[]::json[], $6::text[]::json[], $7::bigint[], $8::bigint[],
-            $9::bigint[], $10::bigint[], $11::boolean[], $12::interval[])
+FROM ROWS FROM (json_to_recordset($1::text::json)
+                AS (event_id uuid, type text, exchange text, key text, body json, headers json, host bigint, session bigint,
+                    deployment bigint, sequence bigint, public boolean, ttl interval))
      WITH ORDINALITY AS u (event_id, type, exchange, key, body, headers, host, session, deployment, sequence, public, ttl, place)
-ORDER BY u.place;
+ORDER BY u.place
 
 -- name: commands
 -- Oldest first, of hosts that are not in the second list; what is left of a TTL is counted by this clock.
@@ -17,7 +18,7 @@ WHERE exchange = 'manman' AND NOT (coalesce(host, 0) = ANY ($2::bigint[]))
 ORDER BY id LIMIT $1;
 
 -- name: remove
-DELETE FROM outbox WHERE id = ANY ($1::bigint[]);
+DELETE FROM outbox WHERE exchange = 'manman' AND id = ANY ($1::bigint[]);
 
 -- name: waiting
 SELECT count(*) FILTER (WHERE exchange = 'manman') AS commands,

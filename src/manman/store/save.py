@@ -4,14 +4,13 @@ statement for each table, in the caller's one transaction; an empty part costs n
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
-
-import msgspec
 
 from manman.domain.deployments import Deployment, DeploymentMoved
 from manman.domain.hosts import Heard, HostMoved
@@ -21,9 +20,10 @@ from manman.domain.sessions import FINAL, Moved, Session, Status
 from manman.events.outbox import OutboxRow
 from manman.store import dead_letters, hosts, outbox, session_leases, sessions
 from manman.store.pool import Connection
-from manman.store.sql import load
+from manman.store.sql import Part, load, rows, together
 
 sql = load(__name__)
+_CANONICAL = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,13 +51,19 @@ class Changes:
 
 
 async def save(conn: Connection, changes: Changes) -> None:
-    """Write it all. Rivals end before newcomers begin: one live session for each deployment is a constraint."""
+    """Write it all. Rivals end before newcomers begin: one live session for each deployment is a constraint.
+
+    What every batch writes (inbox, sessions, histories, messages) travels as one statement, as two where sessions end and begin.
+    """
     await _save_hosts(conn, changes)
-    await _save_inbox(conn, changes)
     await _save_deployments(conn, changes)
-    await _save_sessions(conn, changes)
     await _save_letters(conn, changes)
-    await outbox.insert(conn, changes.messages)
+    known = [*_inbox(changes), *_known_deployments(changes), *_known_sessions(changes)]
+    fresh = [sessions.insert(changes.inserted, changes.moved, deadline=changes.deadline)] if changes.inserted else []
+    if changes.inserted and changes.updated:
+        await together(conn, known)
+        known = []
+    await outbox.insert(conn, changes.messages, beside=[*known, *fresh, *_histories(changes)])
 
 
 async def _save_hosts(conn: Connection, changes: Changes) -> None:
@@ -66,42 +72,30 @@ async def _save_hosts(conn: Connection, changes: Changes) -> None:
     await hosts.set_agent_versions(conn, changes.agent_versions)
 
 
-async def _save_inbox(conn: Connection, changes: Changes) -> None:
+def _inbox(changes: Changes) -> Iterator[Part]:
     if changes.journals:
-        seen = list(changes.journals.values())
-        await conn.execute(
-            sql["update_journals"],
-            [host for host, _ in changes.journals],
-            [journal for _, journal in changes.journals],
-            [session_leases.to_multirange(r) for r in seen],
-            [not r or not holes(r, r[-1][1]) for r in seen],
-        )
-    await session_leases.write(conn, changes.leases)
+        values = [
+            {
+                "host": host,
+                "journal": journal,
+                "seen": session_leases.to_multirange(seen),
+                "whole": not seen or not holes(seen, seen[-1][1]),
+            }
+            for (host, journal), seen in changes.journals.items()
+        ]
+        yield Part(sql["update_journals"], (rows(values),))
+    if changes.leases:
+        yield session_leases.write(changes.leases)
+
+
+def _known_deployments(changes: Changes) -> Iterator[Part]:
+    kept = [d for d in changes.deployments if not d.removed]
+    if kept:
+        yield Part(sql["update_deployments"], (rows(kept),))
 
 
 async def _save_deployments(conn: Connection, changes: Changes) -> None:
-    kept = [d for d in changes.deployments if not d.removed]
-    if kept:
-        await conn.execute(
-            sql["update_deployments"],
-            *_columns(
-                kept,
-                "id",
-                "status",
-                "desired",
-                "desired_version",
-                "fresh_version",
-                "seen_version",
-                "seen_deployment_version",
-                "last_run",
-                "last_session",
-                "gave_up",
-                "gave_up_version",
-                "progress",
-                "detail",
-                "number",
-            ),
-        )
+    """What seldom happens to one: its install moved, or it is gone."""
     moved = [m for m in changes.deployments_moved if not m.after.removed]
     if moved:
         await conn.execute(
@@ -119,42 +113,39 @@ async def _save_deployments(conn: Connection, changes: Changes) -> None:
         await conn.execute(sql["delete_deployments"], gone)
 
 
-async def _save_sessions(conn: Connection, changes: Changes) -> None:
+def _known_sessions(changes: Changes) -> Iterator[Part]:
     ended = [s for s in changes.updated if s.status in FINAL]
     running = [s for s in changes.updated if s.status is Status.RUNNING]
     others = [s for s in changes.updated if s.status not in FINAL and s.status is not Status.RUNNING]
     if ended:
-        await sessions.update_session_end(conn, ended, changes.moved)
+        yield sessions.update_session_end(ended, changes.moved)
     if others:
-        await sessions.update_status(conn, others, changes.moved, deadline=changes.deadline)
+        yield sessions.update_status(others, changes.moved, deadline=changes.deadline)
     if running:
-        await sessions.update_session_start(conn, running, changes.moved)
-    if changes.inserted:
-        await sessions.insert(conn, changes.inserted, changes.moved, deadline=changes.deadline)
+        yield sessions.update_session_start(running, changes.moved)
+
+
+def _histories(changes: Changes) -> Iterator[Part]:
     if changes.moved:
-        await _save_history(conn, changes.moved)
-
-
-async def _save_history(conn: Connection, moved: Sequence[Moved]) -> None:
-    await conn.execute(
-        sql["insert_session_history"],
-        [m.after.id for m in moved],
-        [m.after.number for m in moved],
-        [None if m.from_ is None else m.from_.value for m in moved],
-        [m.to.value for m in moved],
-        [m.after.at for m in moved],
-        [m.said.cause for m in moved],
-        [_uuid(m.said.event_id) for m in moved],
-        [m.said.trace_id for m in moved],
-    )
-    crashed = [m for m in moved if m.to is Status.CRASHED]
+        yield Part(sql["insert_session_history"], (rows([_history(m) for m in changes.moved]),))
+    crashed = [m for m in changes.moved if m.to is Status.CRASHED]
     if crashed:
-        await conn.execute(
-            sql["insert_crash_reports"],
-            [m.after.id for m in crashed],
-            # As texts: a list of lists would be taken for one array of two dimensions.
-            [msgspec.json.encode(m.said.tail or ()).decode() for m in crashed],
-        )
+        values = [{"session": m.after.id, "tail": m.said.tail or ()} for m in crashed]
+        yield Part(sql["insert_crash_reports"], (rows(values),))
+
+
+def _history(moved: Moved) -> dict[str, Any]:
+    said, before = moved.said, moved.before
+    return {
+        "session": moved.after.id,
+        "number": moved.after.number,
+        "from_status": None if before is None else before.status,
+        "to_status": moved.after.status,
+        "at": moved.after.at,
+        "cause": said.cause,
+        "event_id": _uuid(said.event_id),
+        "trace_id": said.trace_id,
+    }
 
 
 async def _save_letters(conn: Connection, changes: Changes) -> None:
@@ -176,9 +167,11 @@ def _plain(value: Any) -> Any:
     return value.value if isinstance(value, StrEnum) else value
 
 
-def _uuid(text: str | None) -> UUID | None:
+def _uuid(text: str | None) -> str | None:
     """An event id as the histories keep it; a plain publisher's own kind of id is not kept."""
+    if text is None or _CANONICAL.fullmatch(text):
+        return text
     try:
-        return None if text is None else UUID(text)
+        return str(UUID(text))
     except ValueError:
         return None

@@ -1,13 +1,13 @@
 -- name: insert_session_history
 INSERT INTO session_history (session, number, from_status, to_status, at, recorded_at, cause, event_id, trace_id)
 SELECT x.session, x.number, x.from_status, x.to_status, x.at, clock(), x.cause, x.event_id, x.trace_id
-  FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::timestamptz[], $6::text[], $7::uuid[], $8::text[])
-       AS x (session, number, from_status, to_status, at, cause, event_id, trace_id)
+  FROM json_to_recordset($1::text::json)
+       AS x (session bigint, number bigint, from_status text, to_status text, at timestamptz, cause text, event_id uuid, trace_id text)
 
 -- name: insert_crash_reports
 INSERT INTO crash_reports (session, tail, created_at)
-SELECT x.session, ARRAY(SELECT jsonb_array_elements_text(x.tail::jsonb)), clock()
-  FROM unnest($1::bigint[], $2::text[]) AS x (session, tail)
+SELECT x.session, x.tail, clock()
+  FROM json_to_recordset($1::text::json) AS x (session bigint, tail text[])
 ON CONFLICT (session) DO NOTHING
 
 -- name: update_deployments
@@ -15,14 +15,14 @@ UPDATE deployments d
    SET status = x.status, desired = x.desired, desired_version = x.desired_version, fresh_version = x.fresh_version,
        seen_version = x.seen_version, seen_deployment_version = x.seen_deployment_version, last_run = x.last_run,
        last_session = x.last_session, gave_up = x.gave_up, gave_up_version = x.gave_up_version, progress = x.progress,
-       detail = x.detail, history_number = x.history_number,
+       detail = x.detail, history_number = x.number,
        -- A new wish is said with it: the sweep that repeats what was not seen counts from here.
        sent_at = CASE WHEN x.desired_version > d.desired_version THEN clock() ELSE d.sent_at END,
        updated_at = CASE WHEN x.desired_version > d.desired_version THEN clock() ELSE d.updated_at END
-  FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],
-              $9::bigint[], $10::text[], $11::bigint[], $12::real[], $13::text[], $14::bigint[])
-       AS x (id, status, desired, desired_version, fresh_version, seen_version, seen_deployment_version, last_run, last_session,
-             gave_up, gave_up_version, progress, detail, history_number)
+  FROM json_to_recordset($1::text::json)
+       AS x (id bigint, status text, desired text, desired_version bigint, fresh_version bigint, seen_version bigint,
+             seen_deployment_version bigint, last_run bigint, last_session bigint, gave_up text, gave_up_version bigint,
+             progress real, detail text, number bigint)
  WHERE d.id = x.id
 
 -- name: insert_deployment_history
@@ -37,7 +37,7 @@ DELETE FROM deployments WHERE id = ANY($1::bigint[])
 -- name: update_journals
 UPDATE host_journals j
    SET seen = x.seen, last_used = clock(), hole_since = CASE WHEN x.whole THEN NULL ELSE coalesce(j.hole_since, clock()) END
-  FROM unnest($1::bigint[], $2::text[], $3::text[]::int8multirange[], $4::boolean[]) AS x (host, journal, seen, whole)
+  FROM json_to_recordset($1::text::json) AS x (host bigint, journal text, seen int8multirange, whole boolean)
  WHERE j.host = x.host AND j.journal = x.journal
 
 -- name: insert_strays

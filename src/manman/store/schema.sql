@@ -891,9 +891,6 @@ ALTER TABLE ONLY public.logins
 ALTER TABLE ONLY public.logins
     ADD CONSTRAINT logins_pkey PRIMARY KEY (id);
 
-ALTER TABLE ONLY public.outbox
-    ADD CONSTRAINT outbox_pkey PRIMARY KEY (id);
-
 ALTER TABLE ONLY public.partition_generations
     ADD CONSTRAINT partition_generations_pkey PRIMARY KEY (generation);
 

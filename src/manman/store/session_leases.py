@@ -9,7 +9,7 @@ from manman.domain import ranges
 from manman.domain.ids import HostId, SessionId
 from manman.domain.ranges import Ranges
 from manman.store.pool import Connection
-from manman.store.sql import load
+from manman.store.sql import Part, load, rows
 
 sql = load(__name__)
 
@@ -27,10 +27,9 @@ async def use(conn: Connection, host: HostId, session: SessionId) -> bool:
     return await conn.fetchval(sql["use"], host, session) is not None
 
 
-async def write(conn: Connection, leases: Mapping[HostId, Ranges]) -> None:
+def write(leases: Mapping[HostId, Ranges]) -> Part:
     """Writes the sets that are left, as decided over locked rows."""
-    if leases:
-        await conn.execute(sql["set"], list(leases), [to_multirange(ids) for ids in leases.values()])
+    return Part(sql["set"], (rows([{"host": host, "ids": to_multirange(ids)} for host, ids in leases.items()]),))
 
 
 async def skip_to(conn: Connection, number: int) -> None:

@@ -18,7 +18,8 @@ UPDATE session_leases SET ids = ids - int8multirange(int8range($2, $2, '[]')) WH
 RETURNING host;
 
 -- name: set
-UPDATE session_leases l SET ids = u.ids FROM unnest($1::bigint[], $2::text[]::int8multirange[]) AS u (host, ids) WHERE l.host = u.host;
+UPDATE session_leases l SET ids = u.ids FROM json_to_recordset($1::text::json) AS u (host bigint, ids int8multirange)
+ WHERE l.host = u.host
 
 -- name: skip_to
 -- Far enough beyond it that what others take meanwhile lies beyond it too.

@@ -10,102 +10,94 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-import msgspec
-
 from manman.domain.ids import SessionId
 from manman.domain.sessions import Moved, Restart, Session, Status
-from manman.store.pool import Connection
-from manman.store.sql import load
+from manman.store.sql import Part, load
+from manman.store.sql import rows as as_json
 
 sql = load(__name__)
 START_DEADLINE = timedelta(seconds=120)
 
 _STEPS = (Status.STARTING, Status.STOPPING)
-_COMMON = ("status", "desired", "number", "at", "detail", "progress", "players", "progressed_at")
 
 
-async def insert(
-    conn: Connection, rows: Sequence[Session], moved: Iterable[Moved] = (), *, deadline: timedelta = START_DEADLINE
-) -> list[SessionId]:
-    """New rows under ids of leases; what a row leaves open comes from its deployment.
+def insert(rows: Sequence[Session], moved: Iterable[Moved] = (), *, deadline: timedelta = START_DEADLINE) -> Part:
+    """New rows under ids of leases; what a row leaves open comes from its deployment. Returns ids.
 
     Rivals must have ended before: a second live session of a deployment raises `asyncpg.UniqueViolationError`.
     """
-    if not rows:
-        return []
     times, plans = _times(moved), _plans(moved)
-    names = (
-        "id host_id deployment_id status desired run begun_version previous_session_id cause reason detail exit_code"
-    )
-    columns = _columns(rows, (*names.split(), "signal", "progress", "created_at", "at", "progressed_at"))
-    later = _columns(rows, ("config", "config_revision", "deployment_version", "launch", "players"))
-    found = await conn.fetch(
-        sql["insert"],
-        deadline,
-        *columns,
-        _of(times, rows, Status.STARTING),
-        [row.started_at for row in rows],
-        _of(times, rows, Status.STOPPING),
-        [row.ended_at for row in rows],
-        *later,
-        [plans.get(row.id) for row in rows],
-        [row.number for row in rows],
-    )
-    return [SessionId(row["id"]) for row in found]
+    values = [
+        {
+            **_moves(row, times),
+            "host": row.host_id,
+            "deployment": row.deployment_id,
+            "run": row.run,
+            "begun_version": row.begun_version,
+            "previous": row.previous_session_id,
+            "cause": row.cause,
+            "created_at": row.created_at,
+            "config": row.config,
+            "config_revision": row.config_revision,
+            "deployment_version": row.deployment_version,
+            "launch": row.launch,
+            **_end(row, plans),
+        }
+        for row in rows
+    ]
+    return Part(sql["insert"], (as_json(values), deadline))
 
 
-async def update_status(
-    conn: Connection, rows: Sequence[Session], moved: Iterable[Moved] = (), *, deadline: timedelta = START_DEADLINE
-) -> list[SessionId]:
-    """Rows that neither started nor ended; a pending one that made progress gets its start deadline anew."""
-    if not rows:
-        return []
+def update_status(
+    rows: Sequence[Session], moved: Iterable[Moved] = (), *, deadline: timedelta = START_DEADLINE
+) -> Part:
+    """Rows that neither started nor ended; a pending one that made progress gets its start deadline anew. Returns ids."""
     times = _times(moved)
-    found = await conn.fetch(
-        sql["update_status"],
-        deadline,
-        *_columns(rows, ("id", *_COMMON)),
-        _of(times, rows, Status.STARTING),
-        _of(times, rows, Status.STOPPING),
-    )
-    return [SessionId(row["id"]) for row in found]
+    return Part(sql["update_status"], (as_json([_moves(row, times) for row in rows]), deadline))
 
 
-async def update_session_start(
-    conn: Connection, rows: Sequence[Session], moved: Iterable[Moved] = ()
-) -> list[SessionId]:
-    """Rows that came to run (and may be stopping already): `started_at` is set once."""
-    if not rows:
-        return []
+def update_session_start(rows: Sequence[Session], moved: Iterable[Moved] = ()) -> Part:
+    """Rows that came to run (and may be stopping already): `started_at` is set once. Returns ids."""
     times = _times(moved)
-    found = await conn.fetch(
+    return Part(
         sql["update_session_start"],
-        *_columns(rows, ("id", *_COMMON)),
-        _of(times, rows, Status.STARTING),
-        _of(times, rows, Status.STOPPING),
-        [row.started_at for row in rows],
+        (as_json([{**_moves(row, times), "started_at": row.started_at} for row in rows]),),
     )
-    return [SessionId(row["id"]) for row in found]
 
 
-async def update_session_end(conn: Connection, rows: Sequence[Session], moved: Iterable[Moved] = ()) -> list[SessionId]:
-    """Rows that are over: `ended_at`, exit code, signal, reason and detail, once."""
-    if not rows:
-        return []
+def update_session_end(rows: Sequence[Session], moved: Iterable[Moved] = ()) -> Part:
+    """Rows that are over: `ended_at`, exit code, signal, reason and detail, once. Returns ids."""
     times, plans = _times(moved), _plans(moved)
-    found = await conn.fetch(
-        sql["update_session_end"],
-        *_columns(rows, ("id", *_COMMON)),
-        _of(times, rows, Status.STARTING),
-        _of(times, rows, Status.STOPPING),
-        *_columns(rows, ("started_at", "ended_at", "exit_code", "signal", "reason")),
-        [plans.get(row.id) for row in rows],
-    )
-    return [SessionId(row["id"]) for row in found]
+    return Part(sql["update_session_end"], (as_json([{**_moves(row, times), **_end(row, plans)} for row in rows]),))
 
 
-def _columns(rows: Sequence[Session], names: Sequence[str]) -> list[list[Any]]:
-    return [[getattr(row, name) for row in rows] for name in names]
+def _moves(row: Session, times: Mapping[tuple[SessionId, Status], datetime]) -> dict[str, Any]:
+    """What any status may change."""
+    return {
+        "id": row.id,
+        "status": row.status,
+        "desired": row.desired,
+        "number": row.number,
+        "at": row.at,
+        "detail": row.detail,
+        "progress": row.progress,
+        "players": row.players,
+        "progressed_at": row.progressed_at,
+        "starting_at": times.get((row.id, Status.STARTING)),
+        "stopping_at": times.get((row.id, Status.STOPPING)),
+    }
+
+
+def _end(row: Session, plans: Mapping[SessionId, Restart]) -> dict[str, Any]:
+    """What only an end says."""
+    return {
+        "started_at": row.started_at,
+        "ended_at": row.ended_at,
+        "exit_code": row.exit_code,
+        "signal": row.signal,
+        "reason": row.reason,
+        "restart": plans.get(row.id),
+    }
 
 
 def _times(moved: Iterable[Moved]) -> Mapping[tuple[SessionId, Status], datetime]:
@@ -113,16 +105,6 @@ def _times(moved: Iterable[Moved]) -> Mapping[tuple[SessionId, Status], datetime
     return {(step.after.id, step.to): step.after.at for step in moved if step.to in _STEPS}
 
 
-def _plans(moved: Iterable[Moved]) -> Mapping[SessionId, Any]:
-    """What its host has planned after a crash, as JSON."""
-    return {step.after.id: _plan(step.said.restart) for step in moved if step.said.restart is not None}
-
-
-def _plan(restart: Restart) -> Any:
-    return msgspec.to_builtins({"attempt": restart.attempt, "of": restart.of, "at": restart.at})
-
-
-def _of(
-    times: Mapping[tuple[SessionId, Status], datetime], rows: Sequence[Session], status: Status
-) -> list[datetime | None]:
-    return [times.get((row.id, status)) for row in rows]
+def _plans(moved: Iterable[Moved]) -> Mapping[SessionId, Restart]:
+    """What its host has planned after a crash."""
+    return {step.after.id: step.said.restart for step in moved if step.said.restart is not None}

@@ -9,7 +9,7 @@ SELECT count(*) FILTER (WHERE NOT b.online AND b.beat <> 9223372036854775807) AS
   FROM host_heartbeats b
  WHERE b.last_seen IS NOT NULL
    AND (b.online OR EXISTS (SELECT FROM sessions s
-                             WHERE s.host = b.host AND s.status IN ('pending', 'starting', 'running', 'stopping')))
+                             WHERE s.host = b.host AND s.ended_at IS NULL))
 
 -- name: due_starts
 -- Pending beyond the deadline, on a host that is fresh, of whose last journal everything is settled that a heartbeat named.
@@ -87,7 +87,7 @@ SELECT max(x.host) AS last, count(*) AS many
 -- asked. Rows and strays are read once a piece: what begins is new to the planner, who would read them all again for each host.
 WITH live AS MATERIALIZED (
     SELECT s.host, s.id FROM sessions s
-     WHERE s.host > $2 AND s.host <= $3 AND s.status IN ('pending', 'starting', 'running', 'stopping')),
+     WHERE s.host > $2 AND s.host <= $3 AND s.ended_at IS NULL),
 rows AS MATERIALIZED (
     SELECT host, count(*) AS n, bit_xor(id) AS x FROM live GROUP BY host),
 listed AS MATERIALIZED (
@@ -112,7 +112,7 @@ RETURNING b.host
 -- Away for too long, with sessions that are still live.
 SELECT b.host FROM host_heartbeats b
  WHERE NOT b.online AND b.last_seen < clock() - $1::interval
-   AND EXISTS (SELECT FROM sessions s WHERE s.host = b.host AND s.status IN ('pending', 'starting', 'running', 'stopping'))
+   AND EXISTS (SELECT FROM sessions s WHERE s.host = b.host AND s.ended_at IS NULL)
  ORDER BY b.host LIMIT $2
 
 -- name: forget_sessions
