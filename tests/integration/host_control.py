@@ -224,6 +224,26 @@ class Control:
 
             yield lines
 
+    @asynccontextmanager
+    async def answers(self, session_id: int) -> AsyncIterator[Callable[[], Awaitable[list[LogLine | int]]]]:
+        """A view that gives the lines up to the end of an answer to `tail`, and the number that the end names."""
+        name = f"answers-{session_id}"
+        await self.bus.declare(topology.live_view(name, SessionId(session_id), HOST))
+        async with self.bus.consume(name, 100) as consumer:
+
+            async def answer() -> list[LogLine | int]:
+                seen: list[LogLine | int] = []
+                while not seen or not isinstance(seen[-1], int):
+                    (delivery,) = await consumer.get_batch(1, wait=timedelta(seconds=PATIENCE))
+                    body = codec.decode(delivery.key, delivery.headers, delivery.body).body
+                    assert isinstance(body, LogLines)
+                    seen += body.lines
+                    if body.complete_to is not None:
+                        seen.append(body.complete_to)
+                return seen
+
+            yield answer
+
     async def host(self, word: str) -> Any:
         return (await self.hear(lambda m: m.key.noun == "host" and m.key.word == word)).body
 

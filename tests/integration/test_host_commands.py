@@ -90,6 +90,25 @@ async def test_old_lines_are_published_again_with_their_numbers(rabbitmq_url: st
         assert heard[0].n == 1 and heard[0].stream == "out" and heard[0].at is not None
 
 
+async def test_an_answer_says_where_the_lines_end_also_where_there_are_none(rabbitmq_url: str, roomy: Path) -> None:
+    async with control(rabbitmq_url, roomy) as it:
+        it.put(demo(5))
+        it.start_agent()
+        await it.start(5, 100, run=1, version=1)
+        await it.session(100, "running")
+        await it.tell("stop", deployment_id=5, session_id=100, desired="stopped", desired_version=2, fresh_version=0)
+        await it.session(100, "stopped")
+        async with it.answers(100) as answer:
+            await it.tell("tail", session_id=100, from_=1, limit=1000)
+            *lines, end = await answer()
+            assert [line.n for line in lines] == list(range(1, len(lines) + 1)) and end == len(lines) > 0
+            await it.tell("tail", session_id=100, from_=end + 1, limit=1000)
+            assert await answer() == [end]
+        async with it.answers(4711) as answer:
+            await it.tell("tail", session_id=4711, from_=1, limit=1000)
+            assert await answer() == [0]
+
+
 async def test_an_install_that_cannot_be_says_why(rabbitmq_url: str, roomy: Path) -> None:
     async with control(rabbitmq_url, roomy) as it:
         it.put(demo(5, debian=["no-such-game-anywhere"]))

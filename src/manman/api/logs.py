@@ -28,7 +28,7 @@ from manman.v1 import logs_pb2 as pb
 PREFETCH = 200
 LINGER = timedelta(milliseconds=20)
 LOOK = timedelta(milliseconds=500)
-# Seconds without a line after which the host has told all that it has; the first answer may take longer.
+# Seconds without a word after which the host, which says when it has told all, says no more; its first answer may take longer.
 QUIET = 1.5
 FIRST_ANSWER = 6.0
 MOST_LINES = 500
@@ -110,11 +110,15 @@ async def _follow(view: View, consumer: Consumer) -> AsyncIterator[pb.LogBatch]:
         if view.weave.ask is not None:
             await _ask(view, view.weave.ask)
         deliveries = await consumer.get_batch(PREFETCH, linger=LINGER, wait=LOOK)
-        shown = view.weave.take(line for one in deliveries for line in lines_of(one))
+        said = [body for one in deliveries if (body := said_by(one)) is not None]
+        shown = view.weave.take(line for body in said for line in body.lines)
+        ends = max((body.complete_to for body in said if body.complete_to is not None), default=None)
         if deliveries:
             await consumer.ack(deliveries[-1])
             view.heard, view.told = view.office.clock(), True
-        elif view.quiet():
+        if ends is not None and view.weave.is_complete(ends):
+            reason = await _settled(view)
+        elif not deliveries and view.quiet():
             shown = view.weave.give_up()
             reason = await _settled(view)
         for batch in batches(view.session, shown):
@@ -155,13 +159,13 @@ async def _over(view: View) -> str | None:
     return "session_over" if row is None or row["ended_at"] is not None else None
 
 
-def lines_of(delivery: Delivery) -> list[LogLine]:
-    """The lines of a message; one that cannot be understood has none."""
+def said_by(delivery: Delivery) -> LogLines | None:
+    """What a message says of the console; None for one that cannot be understood."""
     try:
         body = codec.decode(delivery.key, delivery.headers, delivery.body).body
     except Malformed:
-        return []
-    return body.lines if isinstance(body, LogLines) else []
+        return None
+    return body if isinstance(body, LogLines) else None
 
 
 def batches(session: int, lines: list[LogLine]) -> list[pb.LogBatch]:

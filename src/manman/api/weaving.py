@@ -67,6 +67,10 @@ class Weave:
         self.last = min(self._waiting) - 1
         return self._ready()
 
+    def is_complete(self, to: int) -> bool:
+        """Whether all is shown that the host had when it answered: lines up to `to`, and none that wait behind a gap."""
+        return self.last is not None and self.last >= to and not self._waiting
+
     def settle(self) -> None:
         """The host has told all that it has: it may be asked again when a gap appears."""
         self._asked_to = 0

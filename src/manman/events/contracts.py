@@ -237,9 +237,13 @@ class LogLine(Body, frozen=True, kw_only=True):
 
 
 class LogLines(Body, frozen=True, kw_only=True):
-    """`logs.session.<session_id>.<host_id>`: a batch of lines."""
+    """`logs.session.<session_id>.<host_id>`: a batch of lines.
+
+    `complete_to` ends the answer to `tail`: every kept line up to this number has been told, and there was none after it.
+    """
 
     lines: list[LogLine]
+    complete_to: Number | None = None
     session_id: SessionKey | None = None
     host_id: Host | None = None
 

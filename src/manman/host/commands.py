@@ -231,9 +231,10 @@ class Commands:
         self._supervisor.install(deployment_id, again=self._means.holdings.deployment(deployment_id).install_again)
 
     async def _tail(self, command: contracts.Command) -> None:
-        found = await self._means.runtime.inspect(SessionId(command.session_id or 0))
-        if found is not None:
-            self._means.lines.tail(found.session_id, found.folder, command.from_ or 1, command.limit or MOST_TAIL)
+        session_id = SessionId(command.session_id or 0)
+        found = await self._means.runtime.inspect(session_id)
+        folder = found.folder if found is not None else None
+        self._means.lines.tail(session_id, folder, command.from_ or 1, command.limit or MOST_TAIL)
 
     def _host(self, command: contracts.Command) -> None:
         if command.host_version is not None:

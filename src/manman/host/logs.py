@@ -44,8 +44,10 @@ def batches(session_id: SessionId, host_id: HostId, lines: Iterable[Record]) -> 
     return out
 
 
-def _message(session_id: SessionId, host_id: HostId, lines: Sequence[contracts.LogLine]) -> Outgoing:
-    body = contracts.LogLines(session_id=session_id, host_id=host_id, lines=list(lines))
+def _message(
+    session_id: SessionId, host_id: HostId, lines: Sequence[contracts.LogLine], complete_to: int | None = None
+) -> Outgoing:
+    body = contracts.LogLines(session_id=session_id, host_id=host_id, lines=list(lines), complete_to=complete_to)
     return Outgoing(
         exchange=topics.INTERNAL,
         key=topics.logs(session_id, host_id),
@@ -68,9 +70,16 @@ class Lines:
             self._waiting.extend(batches(session_id, self._host_id, lines))
             self._news.set()
 
-    def tail(self, session_id: SessionId, folder: Path, first: int, most: int) -> None:
-        """Publishes lines again from number `first` on, at most `most` (1,000)."""
-        self.add(session_id, spool_reader.lines_from(folder, first, min(most, MOST_TAIL)))
+    def tail(self, session_id: SessionId, folder: Path | None, first: int, most: int) -> None:
+        """Publishes lines again from number `first` on, at most `most` (1,000); says so where there are no more. Without a
+        folder there are none."""
+        most = min(most, MOST_TAIL)
+        lines = spool_reader.lines_from(folder, first, most) if folder is not None else []
+        self.add(session_id, lines)
+        if len(lines) < most:
+            last = lines[-1].number if lines else first - 1
+            self._waiting.append(_message(session_id, self._host_id, [], complete_to=last))
+            self._news.set()
 
     async def run(self) -> None:
         """Publishes for ever; cancel it to stop."""
