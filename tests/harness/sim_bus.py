@@ -6,6 +6,7 @@ attempts, TTL, bounds; exclusive queues go some time after their owner. A confir
 
 import asyncio
 import itertools
+import zlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -80,6 +81,8 @@ class Broker:
     exchanges: set[str] = field(default_factory=set)
     queues: dict[str, Held] = field(default_factory=dict)
     bindings: list[tuple[str, str, str]] = field(default_factory=list)
+    hashing: dict[str, str] = field(default_factory=dict)
+    links: list[tuple[str, str, str]] = field(default_factory=list)
     published: list[tuple[float, Outgoing]] = field(default_factory=list)
     beats: list[tuple[bytes, float, float]] = field(default_factory=list)
     heard: dict[int, float] = field(default_factory=dict)
@@ -89,6 +92,7 @@ class Broker:
     def declare(self, topology: Topology, owner: "Bus | None") -> None:
         """Make what is missing."""
         self.exchanges |= set(topology.exchanges)
+        self.hashing |= {one.name: one.header for one in topology.hash_exchanges}
         for queue in topology.queues:
             known = self.queues.get(queue.name)
             if known is not None and known.spec.kind is Kind.EXCLUSIVE and not known.is_of(owner):
@@ -98,9 +102,27 @@ class Broker:
                 if queue.kind is Kind.EXCLUSIVE and owner is not None:
                     held.owner, held.life = owner, owner.life
                 self.queues[queue.name] = held
-        for binding in topology.bindings:
-            if (wanted := (binding.exchange, binding.pattern, binding.queue)) not in self.bindings:
-                self.bindings.append(wanted)
+        self.bindings = list(dict.fromkeys([*self.bindings, *_bindings(topology)]))
+        self.links = list(dict.fromkeys([*self.links, *_links(topology)]))
+
+    def unbind(self, topology: Topology) -> None:
+        """Take these ways away."""
+        self.bindings = [one for one in self.bindings if one not in _bindings(topology)]
+        self.links = [one for one in self.links if one not in _links(topology)]
+
+    def wanting(self, exchange: str, message: Outgoing) -> list[str]:
+        """The queues that a message goes to, each once."""
+        if exchange == topics.DEFAULT:
+            return [message.key] if message.key in self.queues else []
+        bound = [(pattern, q) for source, pattern, q in self.bindings if source == exchange and q in self.queues]
+        if exchange in self.hashing:
+            value = str(message.headers.get(self.hashing[exchange], ""))
+            return [bound[zlib.crc32(value.encode()) % len(bound)][1]] if bound else []
+        found = [q for pattern, q in bound if topics.matches(pattern, message.key)]
+        for target, source, pattern in self.links:
+            if source == exchange and topics.matches(pattern, message.key):
+                found += self.wanting(target, message)
+        return list(dict.fromkeys(found))
 
     def route(self, message: Outgoing) -> Outcome:
         """One message to every queue that wants it."""
@@ -109,21 +131,20 @@ class Broker:
             # Another subscriber's full queue refuses; this one has got it.
             self.published.append((self.time.now, message))
             return Outcome.NACKED if self.refuses else Outcome.CONFIRMED
-        wanting = [q for exchange, pattern, q in self.bindings
-                   if exchange == message.exchange and q in self.queues and topics.matches(pattern, message.key)]  # fmt: skip
+        wanting = self.wanting(message.exchange, message)
         if self.loses and message.key.startswith("command.") and self.time.chance.random() < self.loses:
             return Outcome.CONFIRMED
         if self.reorders and message.key.startswith("status.") and self.time.chance.random() < self.reorders:
             self.reordered = True
-            self._again(message, list(dict.fromkeys(wanting)))
+            self._again(message, wanting)
             return Outcome.CONFIRMED
         refused = False
-        for name in dict.fromkeys(wanting):
+        for name in wanting:
             refused |= not self.put(self.queues[name], message)
         if refused:
             return Outcome.NACKED
         if self.doubles and self.time.chance.random() < self.doubles:
-            self._again(message, list(dict.fromkeys(wanting)))
+            self._again(message, wanting)
         return Outcome.UNROUTABLE if message.mandatory and not wanting else Outcome.CONFIRMED
 
     def put(self, queue: Held, message: Outgoing) -> bool:
@@ -174,6 +195,14 @@ class Broker:
     def purge(self, name: str) -> None:
         """Somebody empties a queue."""
         self.queues[name].ready.clear()
+
+
+def _bindings(topology: Topology) -> list[tuple[str, str, str]]:
+    return [(one.exchange, one.pattern, one.queue) for one in topology.bindings]
+
+
+def _links(topology: Topology) -> list[tuple[str, str, str]]:
+    return [(one.exchange, one.source, one.pattern) for one in topology.links]
 
 
 @dataclass(eq=False)
@@ -255,7 +284,27 @@ class Bus:
         while not self.connected:
             await self.time.sleep(0.5)
 
-    async def declare(self, topology: Topology) -> None:
+    async def require_hashing(self) -> None:
+        await self.point()
+
+    async def unbind(self, topology: Topology) -> None:
+        await self.point()
+        self.broker.unbind(topology)
+
+    async def delete_queue(self, queue: str) -> None:
+        await self.point()
+        held = self.broker.queues.pop(queue, None)
+        for consumer in list(held.consumers) if held is not None else ():
+            consumer.leave()
+        self.broker.bindings = [one for one in self.broker.bindings if one[2] != queue]
+
+    async def delete_exchange(self, exchange: str) -> None:
+        await self.point()
+        self.broker.hashing.pop(exchange, None)
+        self.broker.bindings = [one for one in self.broker.bindings if one[0] != exchange]
+        self.broker.links = [one for one in self.broker.links if exchange not in one[:2]]
+
+    async def declare(self, topology: Topology, *, lasting: bool = True) -> None:
         await self.point()
         self.broker.declare(topology, self)
         self.locks |= {q.name: Topology(queues=(q,)) for q in topology.queues if q.kind is Kind.EXCLUSIVE}
@@ -293,6 +342,8 @@ class Bus:
                 consumer.leave()
 
     async def depth(self, queue: str) -> Depth:
+        if queue not in self.broker.queues:
+            raise QueueMissing(f"there is no queue {queue}")
         held = self.broker.queues[queue]
         return Depth(ready=len(held.ready), consumers=len(held.consumers))
 

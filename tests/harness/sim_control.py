@@ -10,8 +10,8 @@ from harness.sim_bus import Broker, Bus
 from harness.sim_database import Database, Pool
 from harness.sim_time import Event, Process, Scheduler
 from manman.errors import Transient, Unavailable, is_transient
-from manman.events import contracts, topics
-from manman.events.bus import Outgoing
+from manman.events import contracts, topics, topology
+from manman.events.bus import Outgoing, Topology
 from manman.events.codec import encode_body
 from manman.processor.backoff import Backoff
 from manman.processor.batch import Rules
@@ -20,7 +20,9 @@ from manman.processor.consumer import EventConsumer
 from manman.processor.expired import ExpiredConsumer
 from manman.processor.heartbeats import HeartbeatConsumer
 from manman.processor.leading import Lease
+from manman.processor.partitions import Marks, Share
 from manman.processor.relay import Relay
+from manman.processor.repartitioning import Repartitioning
 from manman.processor.service import Transactions
 from manman.processor.sweeps import deadlines, hosts, lost, reports, wishes
 from manman.store import installation, leadership
@@ -29,7 +31,8 @@ PREFETCH = 500
 THRESHOLD = timedelta(seconds=10)
 DEADLINE = timedelta(seconds=120)
 # Seconds. Where nothing happens the product looks oftener; the simulation jumps that.
-LOOKS_EVERY, SWEEPS_EVERY, PULSES_EVERY, RENEWS_EVERY = 5.0, 3.0, 2.2, 1.3
+LOOKS_EVERY, SWEEPS_EVERY, PULSES_EVERY, RENEWS_EVERY = 5.0, 3.0, 2.2, 1.9
+PARTITIONS_EVERY = 5.0
 LOOKS_EVERY_AT_LAST, SWEEPS_EVERY_AT_LAST = 1.0, 2.0  # the product's own, once all is healed and time is measured
 
 
@@ -66,6 +69,8 @@ class Replica:
     news: list[Event]
     healed: Callable[[], bool]
     leases: tuple[Lease, ...] = ()
+    share: Share = field(init=False)
+    consuming: dict[str, asyncio.Event] = field(default_factory=dict)
     bus: Bus = field(init=False)
     pool: Pool = field(init=False)
     rules: Rules = field(init=False)
@@ -92,13 +97,15 @@ class Replica:
     def _work(self) -> None:
         self.rules = Rules(threshold=THRESHOLD, start_deadline=DEADLINE, chance=self.time.bytes)
         holder = self.time.bytes(8).hex()
-        relays, sweeps = Lease("relay", holder, self.pool), Lease("sweeps", holder, self.pool)  # type: ignore[arg-type]
-        self.leases = (relays, sweeps)
+        relays, sweeps, changes = (Lease(name, holder, self.pool) for name in ("relay", "sweeps", "partitions"))  # type: ignore[arg-type]
+        self.leases = (relays, sweeps, changes)
+        self.share = Share(self.bus, topics.EVENTS_QUEUE, holder, self._events, self.backoff)  # type: ignore[arg-type]
+        change = Repartitioning(changes, self.bus, topics.EVENTS_QUEUE, lambda: self.time.now)  # type: ignore[arg-type]
         spawn = self.process.spawn
-        spawn("events", self._events().run(self.stop))
         spawn("heartbeats", self._heartbeats().run(self.stop))
         spawn("expired", ExpiredConsumer(self.bus, self.backoff()).run(self.stop))  # type: ignore[arg-type]
-        spawn("leases", self._leases(holder, relays, sweeps))
+        spawn("leases", self._leases(holder, *self.leases))
+        spawn("partitions", self._change(change, changes))
         spawn("pulse", self._repeat(PULSES_EVERY, self._pulse))
         relay = Relay(relays, self.bus, topics.EXTERNAL)  # type: ignore[arg-type]
         commands = CommandRelay(relays, self.bus)  # type: ignore[arg-type]
@@ -109,15 +116,43 @@ class Replica:
     def backoff(self) -> SimBackoff:
         return SimBackoff(self.time.bytes, time=self.time)
 
-    def _events(self) -> EventConsumer:
+    def _adapt(self) -> None:
+        """Consume the partitions that are this one's, and no others."""
+        mine = {self.share.queue_of(part) for part in self.share.parts}
+        for queue in sorted(self.consuming.keys() - mine):
+            self.consuming[queue].set()
+        for queue in sorted(mine - self.consuming.keys()):
+            self.consuming[queue] = asyncio.Event()
+            self.process.spawn(queue, self._consume(queue, self.consuming[queue]))
+
+    async def _consume(self, queue: str, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            try:
+                await self.bus.declare(Topology(queues=(topology.event_queue(queue),)), lasting=False)
+                break
+            except Transient:
+                await self.time.sleep(0.5)
+        if not stop.is_set():
+            await self._events(queue).run(stop)
+        del self.consuming[queue]
+
+    async def _change(self, change: Repartitioning, lease: Lease) -> None:
+        backoff = self.backoff()
+        while True:
+            await self.time.sleep(PARTITIONS_EVERY)
+            while lease.led.is_set() and await self._once(change.step, backoff):
+                pass
+
+    def _events(self, queue: str) -> EventConsumer:
         return EventConsumer(
             bus=self.bus,  # type: ignore[arg-type]
-            queue=topics.EVENTS_QUEUE,
+            queue=queue,
             prefetch=PREFETCH,
             batch_max=self.time.chance.choice([1, 5, 500]),
             ways=Transactions(self.pool, self.rules),  # type: ignore[arg-type]
             backoff=self.backoff(),
             loop_time=lambda: self.time.now,
+            ended=Marks(self.pool).ended,  # type: ignore[arg-type]
         )
 
     def _heartbeats(self) -> HeartbeatConsumer:
@@ -142,6 +177,8 @@ class Replica:
                 async with self.pool.acquire() as conn:
                     for lease in leases:
                         lease.know(await leadership.take(conn, lease.name, holder))
+                    await self.share.renew(conn)  # type: ignore[arg-type]
+                self._adapt()
             except Unavailable:
                 for lease in leases:
                     lease.know(None)

@@ -15,7 +15,7 @@ from manman.api import deployments, events, power
 from manman.api.tail import Reader, Tail
 from manman.errors import RefusedError, Transient
 from manman.events import topology
-from manman.store import deployment_changes
+from manman.store import deployment_changes, partitions
 
 ONE_READS_FOR = 25.0  # seconds on average, until a reader's connection is gone
 TAIL_LOOKS_EVERY = 5.0
@@ -104,6 +104,14 @@ class Operator:
         place.numbers.append(made)
         return True
 
+    async def repartition(self, count: int) -> None:
+        """Ask for so many partitions."""
+        try:
+            async with self.pool.transaction() as conn:
+                await partitions.ask(conn, count)  # type: ignore[arg-type]
+        except Transient:
+            self.refused += 1
+
     async def ask(self, deployment: int, verb: str) -> None:
         """One request; what is refused or finds nobody changes nothing."""
         try:
@@ -146,8 +154,11 @@ class SimReader(Reader):
 
     def __init__(self, time: Scheduler) -> None:
         super().__init__()
-        self.time, self.news = time, Event(time)
+        self.time, self.news, self.number = time, Event(time), time.turns
         self.until = time.now + time.chance.expovariate(1 / ONE_READS_FOR)
+
+    def __hash__(self) -> int:
+        return self.number  # their set has one order, whatever the memory is like
 
     def put(self, row: Any) -> None:
         super().put(row)

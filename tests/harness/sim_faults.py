@@ -212,6 +212,12 @@ class Nemesis:
         other = next(one for one in house.machines if one.host_id != place.host)
         house.operator.process.spawn("mover", house.operator.move(place, other.host_id, fault.which % 2 == 0))
 
+    async def repartition(self, fault: Fault) -> None:
+        """Somebody asks for another number of partitions."""
+        operator = self.house.operator
+        if operator is not None and not operator.process.dead:
+            operator.process.spawn("partitions", operator.repartition(1 + fault.which % 4))
+
     # ---- what is between
 
     async def broker_down(self, fault: Fault) -> None:

@@ -29,6 +29,7 @@ KINDS = {
     "start_at_restart": 2,
     "move": 1,
     "full_subscriber": 1,
+    "repartition": 2,
 }
 
 

@@ -237,7 +237,9 @@ ALL: dict[str, Mutation] = {
     "the repeated wish": Mutation(without_repeated_wish, ("lose_commands",)),
     "the last-said seen_version": Mutation(with_the_highest_seen, ("restore",)),
     "the wish taken back": Mutation(without_taking_back, ("api_away",)),
-    "the run numbers": Mutation(without_run_numbers, ("start_at_restart", "cut_replica"), asks_every=1.0),
-    "the comparison of live ids": Mutation(without_comparison, ("restore", "lose_commands")),
+    "the run numbers": Mutation(
+        without_run_numbers, ("start_at_restart", "cut_replica"), seeds=(2, 4), count=40, asks_every=1.0
+    ),
+    "the comparison of live ids": Mutation(without_comparison, ("restore", "lose_commands"), seeds=(2, 1)),
 }
 __all__ = ["ALL", "Mutation", "batch", "plan"]

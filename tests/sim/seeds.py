@@ -1,12 +1,46 @@
-"""Which seeds every run tries, and what was learned from those that failed once."""
+"""Which seeds every run tries, and the plans that found something once. `make sim` prints a failing plan to be kept here."""
+
+from harness.sim_plan import Fault, Plan
 
 SEEDS = range(1, 51)
 
-# Seed → what it found. They stay in `SEEDS` or are tried beside it.
-LEARNED = {
-    4: "a session that ended in the batch which brought its host back was announced as reachable, after its end",
-    5: "the same with a session that crashed",
-    12: "a stop of a session that its host had begun and the database did not know yet was a dead letter",
-    23: "a report that newer messages had overtaken condemned a session, and its game was ended",
-    16: "the same with a session that was pending",
+# What it found → the plan, shrunk to the faults that mattered.
+LEARNED: dict[str, Plan] = {
+    "a game was ended because the restored database had forgotten the lease of its id": Plan(
+        seed=4,
+        hosts=4,
+        deployments=1,
+        replicas=1,
+        minutes=2,
+        faults=(
+            Fault(21.797, "cut_replica", 183, 7.451),
+            Fault(36.965, "restored_database", 218, 26.423),
+            Fault(54.091, "lose_reply", 577, 4.387),
+        ),
+    ),
+    "a reader met the old epoch, because only processors asked whether the database was restored": Plan(
+        seed=1, hosts=2, deployments=3, replicas=3, minutes=3, faults=(Fault(90.0, "restored_database", 700, 3.0),)
+    ),
+    "sessions of a host that came back in the batch that ended them were said to be reachable": Plan(
+        seed=5,
+        hosts=2,
+        deployments=3,
+        replicas=2,
+        minutes=4,
+        faults=tuple(
+            Fault(20.0 + 30 * n, kind, 7 * n, 14.0) for n, kind in enumerate(["cut_agent", "freeze_agent"] * 3)
+        ),
+    ),
+    "a report that newer messages had overtaken condemned a session, and its game was ended": Plan(
+        seed=16,
+        hosts=2,
+        deployments=2,
+        replicas=2,
+        minutes=4,
+        asks_every=2.0,
+        faults=tuple(
+            Fault(15.0 + 25 * n, kind, 11 * n, 9.0)
+            for n, kind in enumerate(["reorders", "kill_agent", "lose_confirm"] * 3)
+        ),
+    ),
 }

@@ -14,16 +14,19 @@ pytestmark = pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", list(ALL))
 def test_a_protection_that_is_switched_off_is_missed(name: str, postgres_major: int) -> None:
     mutation = ALL[name]
-    for seed in range(1, MOST + 1):
+    # First those that are known to need it; a change of the product may move it to others.
+    seeds = dict.fromkeys([*mutation.seeds, *range(1, MOST + 1)])
+    for seed in seeds:
         with fresh_database(postgres_major, template(postgres_major)) as url, mutation.off():
             told = sim_run.run(plan(mutation, seed), url, change=mutation.change)
         if told.violations:
             return
-    pytest.fail(f"nobody missed {name} in {MOST} seeds")
+    pytest.fail(f"nobody missed {name} in {len(seeds)} seeds")
 
 
 @pytest.mark.parametrize("name", list(ALL))
 def test_the_same_faults_do_no_harm_while_it_is_on(name: str, database_url: str) -> None:
-    with ALL[name].on():
-        told = sim_run.run(plan(ALL[name], 1), database_url)
+    mutation = ALL[name]
+    with mutation.on():
+        told = sim_run.run(plan(mutation, mutation.seeds[0]), database_url)
     assert told.violations == []

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 from conftest import fresh_database
 from harness import sim_gather, sim_run
+from harness.sim_plan import KINDS, Fault
 from harness.templates import template
 
 from sim.seeds import LEARNED, SEEDS
@@ -12,15 +13,32 @@ from sim.seeds import LEARNED, SEEDS
 pytestmark = pytest.mark.timeout(900)
 
 
-@pytest.mark.parametrize("seed", sorted({*SEEDS, *LEARNED}))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_all_rules_hold_whatever_a_seed_does(seed: int, database_url: str) -> None:
     told = sim_run.run(sim_run.plan_of(seed), database_url)
     assert told.violations == [], f"seed {seed}: `make sim SEED={seed}` shrinks it"
-    assert told.history.accepted and told.history.external
+    assert told.history.accepted and told.history.external and told.history.reads
+
+
+@pytest.mark.parametrize("found", list(LEARNED))
+def test_what_a_plan_found_once_holds(found: str, database_url: str) -> None:
+    assert sim_run.run(LEARNED[found], database_url).violations == []
+
+
+def test_a_broker_that_was_away_for_ten_minutes_is_made_up_for_within_one(database_url: str) -> None:
+    away = (Fault(60.0, "broker_down", 0, 300.0),)
+    plan = dataclasses.replace(sim_run.plan_of(3), minutes=11, agrees_within=60.0, faults=away)
+    told = sim_run.run(plan, database_url)
+    assert told.violations == []
+    assert not [row for row in told.history.host_history if row["to_status"] == "stale"]
+
+
+def test_every_kind_of_fault_strikes_within_the_seeds_that_are_tried() -> None:
+    assert {fault.kind for seed in SEEDS for fault in sim_run.plan_of(seed).faults} == set(KINDS)
 
 
 def test_the_same_seed_gives_the_same_history_byte_for_byte(postgres_major: int) -> None:
-    plan = dataclasses.replace(sim_run.plan_of(9), minutes=3, rest=30)
+    plan = dataclasses.replace(sim_run.plan_of(6), minutes=4, rest=30)
     texts = []
     for _ in range(2):
         with fresh_database(postgres_major, template(postgres_major)) as url:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from harness.checker import Accepted, Heard, History, Played, Sample, Settled, Witness, check
+from harness.checker import Accepted, Heard, History, Played, Read, Sample, Settled, Unsettled, Witness, check
 
 T = datetime(2026, 1, 1, tzinfo=UTC)
 WORDS = ["pending", "starting", "running"]
@@ -43,6 +43,11 @@ def heard(position: int, number: int, **changed: Any) -> Heard:
     return Heard(**(said | {"session": 7, "body": b"{}"} | changed))
 
 
+def a_read(kind: str, position: int, **changed: Any) -> Read:
+    said = {"reader": 0, "kind": kind, "epoch": 1, "position": position}
+    return Read(**(said | {"id": f"out-{position}" if kind == "event" else None} | changed))
+
+
 def a_deployment(**changed: Any) -> dict[str, Any]:
     row = {"id": 5, "host": 1, "desired": "running", "desired_version": 4, "seen_version": 4, "suspended": False}
     return row | {"gave_up": None, "gave_up_version": None} | changed
@@ -70,6 +75,7 @@ def a_history(**changed: Any) -> History:
         "settled": [Settled(host=1, journal="j", sequence=n, outcome="applied") for n in (1, 2, 3)],
         "witnesses": [a_witness()],
         "accepted": [Accepted(at=at(0), verb="start", deployment=5, version=4, session=7)],
+        "reads": [a_read("hello", 0), a_read("event", 1), a_read("event", 2), a_read("hello", 2), a_read("event", 3)],
     }
     return History(**(sound | changed))
 
@@ -92,6 +98,9 @@ GOODBYE = [
     {**STALE, "number": 1, "to_status": "offline", "recorded_at": at(50)},
     {**STALE, "number": 2, "from_status": "offline", "to_status": "online", "recorded_at": at(60)},
 ]
+APART = Unsettled(at=T, session=7, row="running", machine=None, after=15)
+MOVED = {"witnesses": [a_witness(games=(a_game(), a_game(session=8, deployment=6)))], "places": {5: "a", 6: "a"}}
+TWICE = [a_read("hello", 1), a_read("event", 2), a_read("hello", 2), a_read("event", 2), a_read("event", 3)]
 BROKEN: list[tuple[str, str, dict[str, Any]]] = [
     ("1", "has history numbers [1, 3]", {"session_history": [a_step(1, None, "pending"), a_step(3, "pending", "starting")]}),
     ("1", "which is no edge", {"session_history": [a_step(1, None, "pending"), a_step(2, "pending", "running")]}),
@@ -109,8 +118,12 @@ BROKEN: list[tuple[str, str, dict[str, Any]]] = [
     ("3", "running 2 times", {"session_history": [a_step(3, "starting", "running"), a_step(4, "starting", "running", event_id="event-3")]}),
     ("4", "number 2 came after 3", {"external": [heard(3, 3), heard(2, 2)]}),
     ("5", "has live sessions [7, 8]", {"sessions": [a_session(), a_session(id=8)]}),
+    ("5", "was begun twice on host 1", {"witnesses": [a_witness(reused=(7,))]}),
+    ("5", "was begun on hosts 1 and 2", {"witnesses": [a_witness(), a_witness(host=2, wishes={}, events=frozenset())]}),
     ("5", "belongs to deployments", {"ports": [{"host": 1, "port": 9, "protocol": "udp", "deployment": d} for d in (5, 6)]}),
     ("6", "was plainly running", {"samples": [Sample(at=T, session=7, host=1, silent=timedelta(seconds=20))]}),
+    ("7", "is running in the rows and absent on its machine", {"unsettled": [APART]}),
+    ("7 and 16", "is gone, but [7] plays", {"deployments": []}),
     ("7 and 16", "the machine plays []", {"witnesses": [a_witness(games=())]}),
     ("7 and 16", "is wished stopped, but", {"deployments": [STOPPED]}),
     ("7 and 16", "nothing runs and no reason", {"sessions": [], "session_history": [], "witnesses": [a_witness(games=())]}),
@@ -129,6 +142,15 @@ BROKEN: list[tuple[str, str, dict[str, Any]]] = [
     ("12", "heard within the threshold", {"host_history": [STALE], "beats": [(1, at(95), at(96))]}),
     ("12", "beat all the time", {"host_history": [STALE]}),
     ("12", "without a new boot", {"host_history": GOODBYE, "witnesses": [a_witness(goodbyes=((at(49), 1),))]}),
+    ("11", "played 7 and 8 at once", MOVED),
+    ("13", "got event (1, 3) after (1, 1)", {"reads": [a_read("hello", 0), a_read("event", 1), a_read("event", 3)]}),
+    ("13", "got event (1, 2) after (1, 2)", {"reads": TWICE}),
+    ("13", "went on from (1, 3)", {"reads": [a_read("hello", 1), a_read("event", 2), a_read("hello", 3)]}),
+    ("13", "got other as (1, 3)", {"reads": [a_read("hello", 2), a_read("event", 3, id="other")]}),
+    ("13", "ended at 1-2, the events at 1-3", {"reads": [a_read("hello", 1), a_read("event", 2)]}),
+    ("13", "was reset 1 times", {"reads": [a_read("hello", 1), a_read("reset", 3)]}),
+    ("15", "should play on host 1", {"witnesses": [a_witness(overdue=((at(3), at(30), 5),))]}),
+    ("15", "knew that it was stopped", {"witnesses": [a_witness(games=(a_game(wished="stopped"),))]}),
     ("14", "after it was declared", {"sessions": [a_session(reason="start_timeout", ended_at=at(1))]}),
     ("14", "after its deadline", {"witnesses": [a_witness(deadlines={7: at(1)})]}),
     ("0", "KeyError", {"failures": ["replica-1: KeyError: 7"]}),
@@ -139,6 +161,19 @@ BROKEN: list[tuple[str, str, dict[str, Any]]] = [
 def test_what_must_not_be_is_said(rule: str, sentence: str, changed: dict[str, Any]) -> None:
     said = check(a_history(**changed))
     assert any(one.startswith(f"{rule}: ") and sentence in one for one in said), said
+
+
+def test_what_a_restored_database_forgot_is_not_asked_of_it() -> None:
+    lost = Accepted(at=at(5), verb="start", deployment=5, version=9, session=99, lost=True)
+    forgotten = {"restored": [(at(3), at(9))], "accepted": [lost], "external": [heard(3, 3), heard(7, 6)]}
+    assert check(a_history(**forgotten)) == []
+    anew = [a_read("hello", 5, epoch=0), a_read("reset", 2), a_read("event", 3)]
+    assert check(a_history(**forgotten, reads=anew)) == []
+
+
+def test_two_machines_with_one_identity_cannot_promise_one_game() -> None:
+    twin = a_witness(wishes={}, cloned=True, restored=True, games=(a_game(session=8, ended=at(9), why="reboot"),))
+    assert check(a_history(witnesses=[a_witness(cloned=True, restored=True), twin])) == []
 
 
 def test_a_late_number_under_an_applied_report_is_no_loss() -> None:
