@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from manman.domain.ids import Chance, HostId, SessionId, uuid7_text
+from manman.domain.ids import Chance, HostId, SessionId, uuid7_text, uuid7_texts
 from manman.domain.sessions import Moved, Session, Status
 from manman.events import contracts, envelope, topics
 from manman.events.codec import encode_body
@@ -55,27 +55,34 @@ NOBODY = SessionNames()
 
 def announce(decisions: Iterable[Moved], names: Names, now: datetime, chance: Chance) -> list[OutboxRow]:
     """One row for each accepted transition of a session, in the order given."""
-    return [session_moved(moved, names.sessions.get(moved.after.id, NOBODY), now, chance) for moved in decisions]
+    moves = list(decisions)
+    ids = uuid7_texts(now, chance, len(moves))
+    called = names.sessions
+    return [_moved(moved, called.get(moved.after.id, NOBODY), id) for moved, id in zip(moves, ids, strict=True)]
 
 
 def session_moved(moved: Moved, names: SessionNames, now: datetime, chance: Chance) -> OutboxRow:
     """`manman.session.<status>`; a crash carries its last lines (unless withheld) and the restart that its host plans."""
-    said = moved.said
-    crashed = moved.to is Status.CRASHED
+    return _moved(moved, names, uuid7_text(now, chance))
+
+
+def _moved(moved: Moved, names: SessionNames, event_id: str) -> OutboxRow:
+    said, after, before = moved.said, moved.after, moved.before
+    crashed = after.status is Status.CRASHED
     restart = said.restart if crashed else None
     told = contracts.Restart(attempt=restart.attempt, of=restart.of, at=restart.at) if restart is not None else None
     tail = list(said.tail) if crashed and said.tail is not None and not names.withhold_tail else None
     body = _session_event(
-        moved.after,
+        after,
         names,
-        moved.to.value,
-        moved.after.at,
-        previous_status=None if moved.from_ is None else moved.from_.value,
+        after.status,
+        after.at,
+        previous_status=None if before is None else before.status,
         cause=said.cause,
         tail=tail,
         restart=told,
     )
-    return _session_row(body, moved.after, now, chance, said.trace_id)
+    return _session_row(body, after, event_id, said.trace_id)
 
 
 def unreachable(
@@ -91,13 +98,13 @@ def unreachable(
         cause=cause,
         last_seen=last_seen,
     )
-    return _session_row(body, session, now, chance, None)
+    return _session_row(body, session, uuid7_text(now, chance), None)
 
 
 def reachable(session: Session, names: SessionNames, cause: str, now: datetime, chance: Chance) -> OutboxRow:
     """`manman.session.reachable`: its host is back. For each live session of the host."""
     body = _session_event(session, names, "reachable", now, previous_status=session.status.value, cause=cause)
-    return _session_row(body, session, now, chance, None)
+    return _session_row(body, session, uuid7_text(now, chance), None)
 
 
 def host_online(
@@ -207,23 +214,21 @@ def _session_event(session: Session, names: SessionNames, status: str, at: datet
     )
 
 
-def _session_row(
-    body: SessionEvent, session: Session, now: datetime, chance: Chance, traceparent: str | None
-) -> OutboxRow:
+def _session_row(body: SessionEvent, session: Session, event_id: str, traceparent: str | None) -> OutboxRow:
     key = f"manman.session.{body.status}"
-    event_id = uuid7_text(now, chance)
+    public = key in topics.PUBLIC
     return OutboxRow(
         event_id=event_id,
         type=key,
         key=key,
         body=encode_body(body),
-        exchange=topics.EXTERNAL if key in topics.PUBLIC else None,
+        exchange=topics.EXTERNAL if public else None,
         headers=_headers(event_id, key, f"sessions/{session.id}", body.at, session.number, traceparent),
         host_id=session.host_id,
         session_id=session.id,
         deployment_id=session.deployment_id,
         sequence=session.number,
-        public=key in topics.PUBLIC,
+        public=public,
     )
 
 

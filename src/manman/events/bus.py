@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 from types import MappingProxyType
@@ -124,8 +124,7 @@ class Topology:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outgoing:
+class Outgoing(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One message to publish. `ttl` is the most it may wait in any queue; `mandatory`: no queue wanted it is
     `unroutable`.
 
@@ -135,7 +134,7 @@ class Outgoing:
     exchange: str
     key: str
     body: bytes
-    headers: Mapping[str, Header] = field(default_factory=lambda: NO_HEADERS)
+    headers: Mapping[str, Header] = NO_HEADERS
     message_id: str | None = None
     ttl: timedelta | None = None
     mandatory: bool = False

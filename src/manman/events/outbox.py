@@ -17,7 +17,7 @@ from manman.events.envelope import Header
 CONTROL_SOURCE = "/control"
 
 
-class OutboxRow(msgspec.Struct, frozen=True, kw_only=True):
+class OutboxRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a decision makes others hear. Without an exchange it is an `events` row only: watched, never published.
 
     `body` is JSON as it goes onto the wire, or as Python values; `headers` the AMQP headers, `sequence` the noun's history number, `public`
