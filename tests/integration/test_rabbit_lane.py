@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 from harness.proxy import Proxy
 
+from manman.cli import serve
 from manman.errors import OutOfReach, Unavailable
 from manman.events.bus import Bus, Delivery, Kind, Outcome, Outgoing, Queue, Topology
 from manman.events.rabbit import bus as rabbit
@@ -123,3 +124,28 @@ async def test_whoever_waits_for_a_bus_that_nobody_connects_any_more_is_told(pro
     with pytest.raises(Unavailable):
         await asyncio.wait_for(waiting, SOON.total_seconds())
     await bus.close()
+
+
+async def test_the_processor_s_event_loop_carries_the_bus_over_a_cut(proxy: Proxy, rabbitmq_url: str) -> None:
+    make = serve.quick_loop()
+    assert make is not None, "uvloop is installed here"
+    here = asyncio.get_running_loop()
+
+    async def there() -> list[bytes]:
+        bus = await rabbit.connect(through(proxy, rabbitmq_url), topology=Topology(queues=(QUEUE,)))
+        try:
+            await bus.publish([say(bytes([n]) * size) for n, size in enumerate(SIZES)])
+            here.call_soon_threadsafe(proxy.cut)
+            while bus.connected:  # noqa: ASYNC110 - whether it is connected is looked at, not waited for
+                await asyncio.sleep(0.01)
+            here.call_soon_threadsafe(proxy.heal)
+            await bus.wait_connected()
+            return [one.body for one in await all_of(bus, len(SIZES))]
+        finally:
+            await bus.close()
+
+    def run() -> list[bytes]:
+        with asyncio.Runner(loop_factory=make) as runner:
+            return runner.run(asyncio.wait_for(there(), SOON.total_seconds()))
+
+    assert await asyncio.to_thread(run) == [bytes([n]) * size for n, size in enumerate(SIZES)]

@@ -62,10 +62,14 @@ def fail(error: ManManError) -> NoReturn:
     raise SystemExit(exit_code(error))
 
 
-def run(work: Coroutine[Any, Any, Any]) -> Any:
-    """Run a command's coroutine; our errors become one line and an exit code, Ctrl-C exits 130 without a traceback."""
+def run(work: Coroutine[Any, Any, Any], loop: Callable[[], asyncio.AbstractEventLoop] | None = None) -> Any:
+    """Run a command's coroutine; our errors become one line and an exit code, Ctrl-C exits 130 without a traceback.
+
+    `loop` makes another event loop than the standard library's.
+    """
     try:
-        return asyncio.run(work)
+        with asyncio.Runner(loop_factory=loop) as runner:
+            return runner.run(work)
     except* ManManError as group:
         fail(_first(group))
     except* KeyboardInterrupt:

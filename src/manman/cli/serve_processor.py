@@ -63,4 +63,6 @@ def run() -> None:
             await commands.close()
             await bus.close()
 
-    serve.run_service("processor", main, level=settings.log_level, traces=settings.otlp_endpoint)
+    serve.run_service(
+        "processor", main, level=settings.log_level, traces=settings.otlp_endpoint, loop=serve.quick_loop()
+    )
