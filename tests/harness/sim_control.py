@@ -31,7 +31,7 @@ PREFETCH = 500
 THRESHOLD = timedelta(seconds=10)
 DEADLINE = timedelta(seconds=120)
 # Seconds. Where nothing happens the product looks oftener; the simulation jumps that.
-LOOKS_EVERY, SWEEPS_EVERY, PULSES_EVERY, RENEWS_EVERY = 5.0, 3.0, 2.2, 1.9
+LOOKS_EVERY, SWEEPS_EVERY, PULSES_EVERY, RENEWS_EVERY = 5.0, 3.0, 2.2, 2.6
 PARTITIONS_EVERY = 5.0
 LOOKS_EVERY_AT_LAST, SWEEPS_EVERY_AT_LAST = 1.0, 2.0  # the product's own, once all is healed and time is measured
 

@@ -6,6 +6,23 @@ import subprocess
 import sys
 
 import asyncpg
+from contract.places import Place
+from harness.apis import running
+
+
+async def test_an_api_that_starts_on_a_restored_database_begins_a_new_epoch(
+    database_url: str, rabbitmq_url: str
+) -> None:
+    conn = await asyncpg.connect(database_url)
+    try:
+        before = await conn.fetchval("SELECT epoch FROM installation")
+        for begun in (before, before, before + 1):
+            if begun > before:
+                await conn.execute("UPDATE installation SET timeline_id = timeline_id - 1")
+            async with running(database_url, Place("rabbitmq", rabbitmq_url)):
+                assert await conn.fetchval("SELECT epoch FROM installation") == begun
+    finally:
+        await conn.close()
 
 
 async def test_migrate_epoch_begins_the_next_one(database_url: str) -> None:

@@ -141,6 +141,21 @@ async def test_a_session_begun_under_an_id_that_is_not_leased_is_ended_and_lease
     await home.until_command(agent.id, "lease")
 
 
+async def test_a_game_whose_id_a_restored_database_has_forgotten_is_not_ended(home: House) -> None:
+    agent = await home.host()
+    deployment = await home.deployment(agent)
+    await home.execute("UPDATE installation SET epoch = 2")
+    said = {"session_id": 5000, "deployment_id": deployment, "run": 1}
+    await agent.say("session", "pending", **said, cause="restart_policy", desired_version=0)
+    [(reason, _, _)] = await home.until_dead(1)
+    assert reason == "id_not_leased"
+    await home.until_command(agent.id, "report")
+    await agent.say("host", "report", sessions=[{**said, "status": "running"}])
+    await home.until_status(5000, "running")
+    assert await home.history(5000) == ["pending", "starting", "running"]
+    assert "end" not in {verb for verb, _ in home.commands[agent.id]}
+
+
 async def test_a_refused_start_ends_superseded(home: House) -> None:
     agent = await home.host()
     deployment = await home.deployment(agent)

@@ -41,8 +41,8 @@ from manman.errors import BadSetting
 from manman.events.bus import Bus
 from manman.events.rabbit.admin import BrokerAdmin
 from manman.observability.health import Health
+from manman.store import installation, secrets
 from manman.store import pool as pools
-from manman.store import secrets
 from manman.store.pool import Pool
 from manman.store.settings import DatabaseSettings
 
@@ -101,8 +101,9 @@ async def build(
     usecases.check()
     must_be_safe(settings)
     keys = secrets.Keys(settings.secrets_key) if settings.secrets_key else None
-    async with pool.acquire() as conn:
+    async with pool.transaction() as conn:
         await secrets.check(conn, keys)
+        await installation.notice_cluster(conn)
     agent_url, vhost = where_hosts_connect(settings)
     office = Office(
         settings=settings,
