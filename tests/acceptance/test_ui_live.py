@@ -134,6 +134,35 @@ def test_the_console_shows_lines_gaps_and_colours_and_takes_a_line(chromium: Bro
     context.close()
 
 
+def test_a_flood_is_shown_to_its_end_and_can_be_read_back_and_searched(chromium: Browser, where: Site) -> None:
+    flood = [types.LogLine(n=n, at=NOW, stream="out", text=f"flood {n}") for n in range(1, 20_001)]
+    where.sample.lines[215] = flood[:1_000]
+    context = logged_in(chromium, where)
+    page = where.visit(context, "/deployments/1")
+    rows = page.locator("[data-console] .lines li")
+    expect(rows.last).to_contain_text("flood 1000")
+    for at in range(1_000, len(flood), 500):
+        where.sample.typed.put_nowait(flood[at : at + 500])
+    expect(rows.last).to_contain_text("flood 20000")
+    assert page.locator("[data-console] .gap").count() == 0
+    # Rows that nobody comes near are not made: that is what a flood must not cost.
+    assert rows.count() < 3_000
+    page.locator("[data-console] .lines").evaluate("box => { box.scrollTop = box.scrollHeight / 2; }")
+    page.wait_for_function(
+        """() => {
+            const box = document.querySelector("[data-console] .lines").getBoundingClientRect();
+            const row = document.elementFromPoint(box.x + 150, box.y + box.height / 2)?.closest("li");
+            return /flood \\d+$/.test(row?.textContent || "") && Number(row.dataset.n) < 20000;
+        }"""
+    )
+    expect(page.locator("[data-console] [data-follow]")).to_have_attribute("aria-pressed", "false")
+    page.click("[data-console] [data-find]")
+    page.locator("[data-console] .find input").fill("flood 17000")
+    expect(page.locator("[data-found]")).to_contain_text("1 of")
+    expect(page.locator("[data-console] .here")).to_contain_text("flood 17000")
+    context.close()
+
+
 def test_an_event_changes_the_page_in_place_without_a_reload(chromium: Browser, where: Site) -> None:
     context = logged_in(chromium, where)
     page = where.visit(context)

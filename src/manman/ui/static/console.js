@@ -4,16 +4,127 @@
   const MOST = 5000;
   // Rows lie in blocks: what is out of sight is not laid out, and what falls out of the bound goes a block at a time.
   const BLOCK = 100;
-  const FRAME = 200;
+  // In em, as the style has it.
+  const HEIGHT = 1.58;
+  // Milliseconds between two looks at a flood: nobody reads faster.
+  const PACE = 200;
   const clamp = (n, low, high) => Math.min(high, Math.max(low, n));
+
+  // The lines on the page, in blocks of rows. Of a flood only the newest rows are made at once; a block that nobody has come near
+  // keeps its lines as they came, and the room for them.
+  class Lines {
+    constructor(box) {
+      this.box = box;
+      this.rows = 0;
+      this.blocks = [{ list: box.querySelector("ol"), count: 0, first: 0, kept: null }];
+      this.near = new IntersectionObserver((seen) => {
+        for (const one of seen) if (one.isIntersecting) this.fill(this.blocks.find((block) => block.list === one.target));
+      }, { root: box, rootMargin: "600px 0px" });
+    }
+
+    get first() { return this.blocks.find((block) => block.first)?.first || 0; }
+
+    add(lines) {
+      const old = lines.length - BLOCK;
+      const newest = old > BLOCK ? lines.slice(old) : lines;
+      if (newest !== lines) {
+        for (let at = 0; at < old; at += BLOCK) this.keep(lines.slice(at, Math.min(at + BLOCK, old)), this.blocks.length);
+        this.open();
+      }
+      for (let at = 0; at < newest.length;) {
+        const block = this.open();
+        const part = newest.slice(at, at + BLOCK - block.count);
+        block.list.append(...part.map((line) => this.row(line)));
+        this.counted(block, part);
+        at += part.length;
+      }
+    }
+    // A row of the page's own, such as what one types.
+    put(row) {
+      const block = this.open();
+      block.list.append(row);
+      block.count += 1;
+      this.rows += 1;
+    }
+    before(lines) {
+      for (let end = lines.length; end > 0; end -= BLOCK) this.keep(lines.slice(Math.max(0, end - BLOCK), end), 0);
+    }
+    open() {
+      const last = this.blocks[this.blocks.length - 1];
+      return last.kept || last.count >= BLOCK ? this.block(this.blocks.length) : last;
+    }
+    block(at) {
+      const block = { list: document.createElement("ol"), count: 0, first: 0, kept: null };
+      if (at < this.blocks.length) this.blocks[at].list.before(block.list);
+      else this.blocks[at - 1].list.after(block.list);
+      this.blocks.splice(at, 0, block);
+      return block;
+    }
+    keep(lines, at) {
+      const block = this.block(at);
+      block.kept = lines;
+      block.list.style.height = `${lines.length * HEIGHT}em`;
+      this.counted(block, lines);
+      this.near.observe(block.list);
+    }
+    counted(block, lines) {
+      block.count += lines.length;
+      block.first ||= lines.find((line) => !line.gap)?.[0] || 0;
+      this.rows += lines.length;
+    }
+    fill(block) {
+      if (!block?.kept) return;
+      this.near.unobserve(block.list);
+      const height = this.box.scrollHeight;
+      block.list.append(...block.kept.map((line) => this.row(line)));
+      block.list.style.height = "";
+      block.kept = null;
+      if (block.list.offsetTop < this.box.scrollTop) this.box.scrollTop += this.box.scrollHeight - height;
+    }
+    all() {
+      for (const block of this.blocks) this.fill(block);
+      return [...this.box.querySelectorAll("li")];
+    }
+    trim(most) {
+      while (this.rows > most + BLOCK && this.blocks.length > 1) {
+        const [block] = this.blocks.splice(0, 1);
+        this.rows -= block.count;
+        this.near.unobserve(block.list);
+        block.list.remove();
+      }
+    }
+
+    row(line) { return line.gap ? this.gap(...line.gap) : this.line(line); }
+    line([n, time, stream, pieces]) {
+      const li = document.createElement("li");
+      if (stream === "err" || stream === "in") li.className = stream;
+      li.dataset.n = n;
+      const number = Object.assign(document.createElement("span"), { className: "n", textContent: n });
+      const clock = Object.assign(document.createElement("span"), { className: "t", textContent: time });
+      const text = document.createElement("span");
+      for (const [kind, part] of pieces) {
+        if (!kind) text.append(part);
+        else text.append(Object.assign(document.createElement("span"), { className: kind, textContent: part }));
+      }
+      li.append(number, clock, text);
+      return li;
+    }
+    gap(from, to, why) {
+      const many = to - from + 1;
+      const text = `${many.toLocaleString("en")} line${many > 1 ? "s" : ""} missing (${from}${many > 1 ? `–${to}` : ""}): ${why}`;
+      return Object.assign(document.createElement("li"), { className: "gap", textContent: text });
+    }
+  }
 
   class Console {
     constructor(root) {
       this.root = root;
       this.id = root.dataset.console;
       this.box = root.querySelector(".lines");
-      this.rows = 0;
+      this.lines = new Lines(this.box);
       this.waiting = [];
+      this.lost = 0;
+      this.shown = 0;
       this.following = true;
       this.last = 0;
       this.first = 0;
@@ -50,79 +161,53 @@
 
     add(rows) {
       for (const row of rows) this.waiting.push(row);
-      if (this.waiting.length > MOST) this.waiting.splice(0, this.waiting.length - MOST);
-      this.frame ||= requestAnimationFrame(() => this.flush());
+      // A page out of sight is not drawn: what it will not keep anyway need not wait.
+      if (this.waiting.length > 2 * MOST) this.lost += this.waiting.splice(0, this.waiting.length - MOST).length;
+      if (this.timer) return;
+      const pause = this.waiting.length > BLOCK ? Math.max(0, this.shown + PACE - performance.now()) : 0;
+      this.timer = setTimeout(() => requestAnimationFrame(() => this.flush()), pause);
     }
     flush() {
-      this.frame = 0;
-      let added = 0;
-      for (const row of this.waiting.splice(0, FRAME)) {
+      this.timer = 0;
+      this.shown = performance.now();
+      const why = this.lost ? "too many at once; the download has them" : "they were not kept";
+      const lines = [];
+      for (const row of this.waiting.splice(0)) {
         if (row[0] <= this.last) continue;
-        if (this.last && row[0] > this.last + 1) this.put(this.gap(this.last + 1, row[0] - 1));
-        this.first ||= row[0];
+        if (this.last && row[0] > this.last + 1) lines.push({ gap: [this.last + 1, row[0] - 1, why] });
         this.last = row[0];
         this.echoed(row);
-        this.put(this.line(row));
-        added += 1;
+        lines.push(row);
       }
-      if (added) this.part("none").hidden = true;
-      this.trim();
-      if (this.following) this.box.scrollTop = this.box.scrollHeight;
-      else this.tellNewer(added);
-      this.count();
-      if (this.waiting.length) this.frame = requestAnimationFrame(() => this.flush());
-    }
-    put(row) {
-      let block = this.box.lastElementChild;
-      if (block.tagName !== "OL" || block.childElementCount >= BLOCK) block = this.box.appendChild(document.createElement("ol"));
-      block.append(row);
-      this.rows += 1;
-    }
-    line([n, time, stream, pieces]) {
-      const li = document.createElement("li");
-      if (stream === "err" || stream === "in") li.className = stream;
-      li.dataset.n = n;
-      const number = Object.assign(document.createElement("span"), { className: "n", textContent: n });
-      const clock = Object.assign(document.createElement("span"), { className: "t", textContent: time });
-      const text = document.createElement("span");
-      for (const [kind, part] of pieces) {
-        if (!kind) text.append(part);
-        else text.append(Object.assign(document.createElement("span"), { className: kind, textContent: part }));
-      }
-      li.append(number, clock, text);
-      return li;
-    }
-    gap(from, to) {
-      const many = to - from + 1;
-      const text = `${many.toLocaleString("en")} line${many > 1 ? "s" : ""} missing (${from}${many > 1 ? `–${to}` : ""}): they were not kept`;
-      return Object.assign(document.createElement("li"), { className: "gap", textContent: text });
-    }
-    trim() {
+      this.lost = 0;
+      this.lines.add(lines);
+      if (lines.length) this.part("none").hidden = true;
       // Whoever reads further up keeps what they read.
-      const most = this.following ? MOST : 4 * MOST;
-      while (this.rows > most + BLOCK) {
-        const block = this.box.querySelector("ol");
-        this.rows -= block.childElementCount;
-        block.remove();
-      }
-      this.first = Number(this.box.querySelector("[data-n]")?.dataset.n || this.first);
+      this.lines.trim(this.following ? MOST : 4 * MOST);
+      this.first = this.lines.first || this.first;
+      if (this.following) this.toEnd();
+      else this.tellNewer(lines.length);
+      this.count();
+    }
+    toEnd() {
+      this.box.scrollTop = this.box.scrollHeight;
+      this.end = this.box.scrollTop;
     }
     async earlier() {
       if (this.first <= 1 || this.loading) return;
       this.loading = true;
       const reply = await fetch(`/sessions/${this.id}/console/before?n=${this.first}`, { headers: { accept: "application/json" } });
       if (reply.ok) {
-        const page = document.createElement("ol");
+        const lines = [];
         let at = 0;
         for (const row of await reply.json()) {
-          if (at && row[0] > at + 1) page.append(this.gap(at + 1, row[0] - 1));
+          if (at && row[0] > at + 1) lines.push({ gap: [at + 1, row[0] - 1, "they were not kept"] });
           at = row[0];
-          page.append(this.line(row));
+          lines.push(row);
         }
         const height = this.box.scrollHeight;
-        this.box.querySelector("ol").before(page);
-        this.rows += page.childElementCount;
-        this.first = Number(this.box.querySelector("[data-n]")?.dataset.n || this.first);
+        this.lines.before(lines);
+        this.first = this.lines.first || this.first;
         this.box.scrollTop += this.box.scrollHeight - height;
         this.count();
       }
@@ -140,7 +225,7 @@
       if (on) {
         this.newer = 0;
         this.root.querySelector(".newer").hidden = true;
-        this.box.scrollTop = this.box.scrollHeight;
+        this.toEnd();
       }
     }
     tellNewer(added) {
@@ -151,7 +236,8 @@
     }
     scrolled() {
       const bottom = this.box.scrollHeight - this.box.scrollTop - this.box.clientHeight < 24;
-      if (bottom !== this.following && !this.waiting.length) this.follow(bottom);
+      // Only a person scrolls up; what is below grows by itself.
+      if (this.following ? this.box.scrollTop < this.end - 24 : bottom) this.follow(bottom);
       if (this.box.scrollTop < 40 && !bottom) this.earlier();
     }
 
@@ -190,11 +276,11 @@
     }
     find(text) {
       const wanted = text.toLowerCase();
-      this.hits = wanted ? [...this.box.querySelectorAll("li")].filter((li) => li.lastElementChild?.textContent.toLowerCase().includes(wanted)) : [];
+      this.hits = wanted ? this.lines.all().filter((li) => li.lastElementChild?.textContent.toLowerCase().includes(wanted)) : [];
       for (const li of this.box.querySelectorAll(".hit")) li.classList.remove("hit");
       for (const li of this.hits) li.classList.add("hit");
       this.hit = this.hits.length;
-      manman.put(this.part("found"), wanted ? `${this.hits.length} of ${this.rows} lines` : "");
+      manman.put(this.part("found"), wanted ? `${this.hits.length} of ${this.lines.rows} lines` : "");
       this.next();
     }
     next() {
@@ -236,7 +322,7 @@
       const said = document.createElement("span");
       said.append(`${line}  · pending`);
       row.append(document.createElement("span"), document.createElement("span"), said);
-      this.put(row);
+      this.lines.put(row);
       this.pending.push({ row, line, said });
       this.follow(true);
       try {
