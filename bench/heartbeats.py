@@ -1,13 +1,17 @@
-"""How many heartbeats a second are taken beside 1,000 events a second."""
+"""How many heartbeats a second are taken beside 1,000 events a second, and what that leaves of their table."""
 
 import asyncio
 import json
 import sys
 import time
+from dataclasses import dataclass
+
+import asyncpg
 
 from bench import REPEATS, Figure, median
+from bench.beats import JOURNAL, WRITTEN
 from bench.latency import Clock, consumed
-from bench.places import end, place, recording, start_processor
+from bench.places import Cost, Place, cost, end, place, recording, start_processor
 from bench.world import World, stream
 from manman.events import topics, topology
 from manman.events.rabbit import bus as rabbit
@@ -16,49 +20,110 @@ HOSTS = 10_000
 RATE, SECONDS = 20_000, 10
 EVENTS = 1_000
 WORLD = World(hosts=HOSTS, deployments=200, rounds=EVENTS * SECONDS // (200 * 5))
+TABLE = """
+    SELECT n_tup_upd AS updates, n_tup_hot_upd AS in_place, n_dead_tup AS dead, pg_total_relation_size(relid) AS bytes
+      FROM pg_stat_user_tables WHERE relname = 'host_heartbeats'"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What one run showed; `table` are TABLE's figures before and after it."""
+
+    taken: float
+    offered: float
+    deepest: int
+    p50: float
+    p99: float
+    spent: Cost
+    beats: int
+    table: tuple[dict[str, int], dict[str, int]]
+
+    @property
+    def in_place(self) -> float:
+        """The share of updates that were HOT, in percent."""
+        before, after = self.table
+        return 100 * (after["in_place"] - before["in_place"]) / max(1, after["updates"] - before["updates"])
 
 
 def measure() -> list[Figure]:
     """Heartbeats a second until the last was taken, and what the events beside them took."""
     runs = [asyncio.run(run()) for _ in range(REPEATS)]
+    each = [(r.spent.client / r.beats, r.spent.database / r.beats, r.spent.broker / r.beats) for r in runs]
     return [
-        median(f"heartbeats taken beside {EVENTS:,} events/s", [r[0] for r in runs], "beats/s", at_least=RATE),
-        median("their publisher's own rate", [r[1] for r in runs], "beats/s"),
-        median("most that waited in the queue", [r[2] for r in runs], "beats"),
-        median(f"{EVENTS:,} events/s beside them: p50", [r[3] for r in runs], "ms"),
-        median(f"{EVENTS:,} events/s beside them: p99", [r[4] for r in runs], "ms"),
+        median(f"heartbeats taken beside {EVENTS:,} events/s", [r.taken for r in runs], "beats/s", at_least=RATE),
+        median("their publisher's own rate", [r.offered for r in runs], "beats/s"),
+        median("most that waited in the queue", [r.deepest for r in runs], "beats"),
+        median(f"{EVENTS:,} events/s beside them: p50", [r.p50 for r in runs], "ms"),
+        median(f"{EVENTS:,} events/s beside them: p99", [r.p99 for r in runs], "ms"),
+        median("CPU of the processor, all of it shared by the beats", [1e6 * e[0] for e in each], "µs/beat"),
+        median("CPU of its database connections, likewise", [1e6 * e[1] for e in each], "µs/beat"),
+        median("CPU of the broker, likewise", [1e6 * e[2] for e in each], "µs/beat"),
+        median("updates of liveness rows in place (HOT)", [r.in_place for r in runs], "%"),
+        median("liveness table and its index before", [r.table[0]["bytes"] / 2**20 for r in runs], "MiB"),
+        median("liveness table and its index after", [r.table[1]["bytes"] / 2**20 for r in runs], "MiB"),
+        median("dead rows in it after", [r.table[1]["dead"] for r in runs], "rows"),
     ]
 
 
-async def run() -> tuple[float, float, float, float, float]:
-    """Taken and offered beats a second, the longest queue, p50 and p99 of the events in milliseconds."""
+async def run() -> Run:
+    """One run on a fresh place."""
     where = await place(WORLD)
+    await _written(where)
+    before = await _table(where)
     bus = await rabbit.connect(where.broker, topology=topology.processor() + recording())
     child = start_processor(where)
     try:
         await consumed(bus)
         clock = Clock(EVENTS)
         heard = asyncio.create_task(clock.record(bus, WORLD.announced))
-        begin = time.perf_counter()
+        messages = list(stream(WORLD))
         words = ["bench.beats", where.broker, *map(str, (HOSTS, RATE, SECONDS))]
         beats = await asyncio.create_subprocess_exec(sys.executable, "-m", *words, stdout=asyncio.subprocess.PIPE)
-        events = asyncio.create_task(clock.publish(bus, list(stream(WORLD))))
         told = asyncio.create_task(beats.communicate())
+        while not await _waiting(bus) and not told.done():  # noqa: ASYNC110  # its own start is not the processor's time
+            await asyncio.sleep(0.01)
+        begin, spent = time.perf_counter(), cost(child, where)
+        events = asyncio.create_task(clock.publish(bus, messages))
         deepest = 0
-        while not await _waiting(bus) and not told.done():
-            await asyncio.sleep(0.01)  # the publisher's own start is not the processor's time
-            begin = time.perf_counter()
         while not told.done() or await _waiting(bus):
             deepest = max(deepest, await _waiting(bus))
-            await asyncio.sleep(0.1)
-        spent = time.perf_counter() - begin
+            await asyncio.sleep(0.2)
+        seconds, spent = time.perf_counter() - begin, cost(child, where).since(spent)
         said = json.loads(next(line for line in (await told)[0].splitlines() if line.startswith(b"{")))
         await events
         sample = await heard
-        return said["count"] / spent, said["count"] / said["seconds"], deepest, sample.at(0.5), sample.at(0.99)
     finally:
         end(child)
         await bus.close()
+    return Run(
+        taken=said["count"] / seconds,
+        offered=said["count"] / said["seconds"],
+        deepest=deepest,
+        p50=sample.at(0.5),
+        p99=sample.at(0.99),
+        spent=spent,
+        beats=said["count"],
+        table=(before, await _table(where)),
+    )
+
+
+async def _written(where: Place) -> None:
+    """Every host's journal is settled up to what its beats say."""
+    conn = await asyncpg.connect(where.database)
+    await conn.execute(
+        "INSERT INTO host_journals (host, journal, seen, last_used) SELECT id, $1, int8multirange(int8range(1, $2)), clock() FROM hosts",
+        JOURNAL,
+        WRITTEN + 1,
+    )
+    await conn.execute("ANALYZE")
+    await conn.close()
+
+
+async def _table(where: Place) -> dict[str, int]:
+    conn = await asyncpg.connect(where.database)
+    found = dict(await conn.fetchrow(TABLE))
+    await conn.close()
+    return found
 
 
 async def _waiting(bus: rabbit.RabbitBus) -> int:

@@ -68,7 +68,7 @@ async def test_only_a_beat_above_the_known_one_counts(
         await silence(conn, [host], 5)
         before = await conn.fetchval("SELECT last_seen FROM host_heartbeats")
         (told,) = await hosts.update_last_seen(conn, [Beat(host_id=host, boot=boot, beat=beat)])
-        assert told.counted is counts and not told.returned and told.known_boot == 5
+        assert told.counted is counts and not told.returned and (counts or told.known_boot == 5)
         after = await conn.fetchval("SELECT last_seen FROM host_heartbeats")
         assert (after > before) is counts
 

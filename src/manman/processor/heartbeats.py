@@ -6,7 +6,7 @@ the ear by which the sweep knows that silence means something. Nothing here is e
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -50,6 +50,8 @@ class HeartbeatConsumer:
     told: dict[HostId, Counts] = field(default_factory=dict)
     unknown_said: float = float("-inf")
     clocks_off: set[HostId] = field(default_factory=set)
+    sampled: set[HostId] = field(default_factory=set)
+    sampled_at: int = 0
 
     async def run(self, stop: asyncio.Event) -> None:
         """Consume until `stop`. While the database is away beats are dropped: newer ones follow."""
@@ -107,24 +109,33 @@ class HeartbeatConsumer:
             metrics.count("heartbeats_dropped")
             log.error("heartbeat_failed", host_id=beat.host_id, error=f"{type(error).__name__}: {error}")
 
-    def newest_of(self, deliveries: Iterable[Delivery]) -> tuple[list[Heartbeat], int]:
-        """The newest beat of each host by (boot, beat), one without a boot always; and how many pulses came."""
+    def newest_of(self, deliveries: Sequence[Delivery]) -> tuple[list[Heartbeat], int]:
+        """The newest beat of each host by (boot, beat), one without a boot always; and how many pulses came.
+
+        Looked at from the last: under a key that names its host what came before it need not even be decoded.
+        """
         newest: dict[HostId, Heartbeat] = {}
+        done: set[str] = set()
         pulses = 0
-        for delivery in deliveries:
+        for delivery in reversed(deliveries):
+            if delivery.key in done:
+                continue
             try:
-                body = codec.decode(delivery.key, delivery.headers, delivery.body, delivery.user_id).body
+                message = codec.decode(delivery.key, delivery.headers, delivery.body, delivery.user_id)
             except Malformed as error:
                 metrics.count("heartbeats_malformed")
                 log.debug("heartbeat_malformed", key=delivery.key, error=str(error))
                 continue
+            body = message.body
             if not isinstance(body, Heartbeat):
                 pulses += 1
                 continue
+            if message.key.host_id is not None:
+                done.add(delivery.key)
             known = newest.get(body.host_id)
-            if known is None or _follows(body, known):
+            if known is None or _exceeds(body, known):
                 newest[body.host_id] = body
-        return sorted(newest.values(), key=lambda b: b.host_id), pulses
+        return [newest[host] for host in sorted(newest)], pulses
 
     async def apply(self, beats: list[Heartbeat]) -> None:
         """One transaction for any number of hosts; then, apart from it, how many play."""
@@ -137,7 +148,7 @@ class HeartbeatConsumer:
                 await heartbeats.tell_written(conn, _written(fresh))
                 now = (await hosts.touch_pulse(conn)).last
                 await self._answer(conn, beaten, {b.host_id: b for b in beats})
-                await heartbeats.add_samples(conn, [_sample(b) for b in fresh if b.cpu is not None])
+                await heartbeats.add_samples(conn, self._samples(fresh, now))
             players = _players(fresh)
             if players:
                 async with self.pool.transaction() as conn:
@@ -186,6 +197,16 @@ class HeartbeatConsumer:
             world.ask_report(one.host_id, boot=one.known_boot)
         await batch.commit(conn, world, self.rules)
 
+    def _samples(self, beats: list[Heartbeat], now: datetime) -> list[Sample]:
+        """Of those of which none is kept yet of these ten seconds, as far as this process knows."""
+        begun = int(now.timestamp()) // heartbeats.SAMPLED_EVERY
+        if begun != self.sampled_at:
+            self.sampled_at = begun
+            self.sampled.clear()
+        due = [b for b in beats if b.cpu is not None and b.host_id not in self.sampled]
+        self.sampled.update(b.host_id for b in due)
+        return [_sample(b) for b in due]
+
     def _tell(self, beats: list[Heartbeat]) -> None:
         for beat in beats:
             if beat.sessions is None:
@@ -219,10 +240,11 @@ class HeartbeatConsumer:
                 self.clocks_off.discard(beat.host_id)
 
 
-def _follows(new: Heartbeat, known: Heartbeat) -> bool:
-    if new.boot is None or known.boot is None:
-        return True
-    return (new.boot, new.beat or 0) >= (known.boot, known.beat or 0)
+def _exceeds(earlier: Heartbeat, known: Heartbeat) -> bool:
+    """Whether one that came before is newer all the same: two agents with one identity, or one that came again."""
+    if earlier.boot is None or known.boot is None:
+        return False
+    return (earlier.boot, earlier.beat or 0) > (known.boot, known.beat or 0)
 
 
 def _beat(body: Heartbeat) -> Beat:

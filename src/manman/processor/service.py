@@ -276,8 +276,9 @@ class Processor:
             async with self._turns if sweep.patient else nullcontext(), lease.transaction() as conn:
                 with observe(sweep.act) as seen:
                     done = await sweep.step(conn, self.rules)
+                    more = bool(done.pop("more", 0))  # a piece of many with nothing in it is not worth a line
                     seen.add(**done)
-            return bool(done.get("more"))
+            return more
 
         backoff = self._backoff()
         while not stop.is_set():

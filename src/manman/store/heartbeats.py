@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from manman.domain.ids import HostId, SessionId
 from manman.store.pool import Connection
 from manman.store.sql import load
 
 sql = load(__name__)
+SAMPLED_EVERY = 10
+"""Seconds between the finest samples of a machine; they begin at whole multiples of it by the database's clock."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
+class Sample(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A machine at one moment: `cpu` is a share of 0 to 1, memory and disk are bytes."""
 
     host_id: HostId
@@ -33,7 +35,7 @@ async def tell_written(conn: Connection, written: Mapping[tuple[HostId, str], in
 
 
 async def add_samples(conn: Connection, samples: Sequence[Sample]) -> None:
-    """Keep one sample of ten seconds for each host."""
+    """Keep one sample of ten seconds for each host. Their liveness rows are locked, so that none of them goes meanwhile."""
     if samples:
         names = ("host_id", "cpu", "memory_used", "memory_total", "disk_used", "disk_total", "players")
         await conn.execute(sql["samples"], *([getattr(one, name) for one in samples] for name in names))

@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
+import msgspec
+
 from manman.domain.hosts import GOODBYE, Heard, HostMoved, Presence, Pulse
 from manman.domain.ids import HostId
-from manman.store.pool import Connection
+from manman.store.pool import Connection, Row
 from manman.store.sql import load
 
 sql = load(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Beat:
+class Beat(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The newest heartbeat of one host in a batch. Without a boot (a plain publisher) it is always the newest."""
 
     host_id: HostId
@@ -26,9 +27,11 @@ class Beat:
     live_xor: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Beaten:
-    """What became of a heartbeat. `was` is what the row said before; `counted` whether it was above the known pair."""
+class Beaten(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What became of a heartbeat. `was` is what the row said before; `counted` whether it was above the known pair.
+
+    `known_boot` and `last_seen`, as the row said before, are told of those that did not count or brought their host back.
+    """
 
     host_id: HostId
     known: bool
@@ -76,7 +79,7 @@ async def update_status_and_last_seen(conn: Connection, rows: Sequence[Heard]) -
 
 
 async def update_last_seen(conn: Connection, beats: Sequence[Beat]) -> list[Beaten]:
-    """Takes one heartbeat of each host, in one statement that updates in place; tells what became of each.
+    """Takes one heartbeat of each host, in one statement that updates in place; tells what became of each, in the order given.
 
     The caller announces who `returned`, and answers one that did not count with a request for a report.
     """
@@ -90,17 +93,24 @@ async def update_last_seen(conn: Connection, beats: Sequence[Beat]) -> list[Beat
         [beat.live_count for beat in beats],
         [beat.live_xor for beat in beats],
     )
+    special = {row["host"]: row for row in found}
     return [
-        Beaten(
-            host_id=HostId(row["host"]),
-            known=row["known"],
-            counted=row["counted"],
-            was=presence(row["online"], row["boot"], row["beat"]),
-            known_boot=row["boot"] or 0,
-            last_seen=row["last_seen"],
-        )
-        for row in found
+        _beaten(special[beat.host_id])
+        if beat.host_id in special
+        else Beaten(host_id=beat.host_id, known=True, counted=True, was=Presence.ONLINE)
+        for beat in beats
     ]
+
+
+def _beaten(row: Row) -> Beaten:
+    return Beaten(
+        host_id=HostId(row["host"]),
+        known=row["known"],
+        counted=row["counted"],
+        was=presence(row["online"], row["boot"], row["beat"]),
+        known_boot=row["boot"] or 0,
+        last_seen=row["last_seen"],
+    )
 
 
 def presence(online: bool | None, boot: int | None, beat: int | None) -> Presence:

@@ -7,7 +7,8 @@ WHERE b.host = u.host
 RETURNING b.host;
 
 -- name: update_last_seen
--- Only what is above the known (boot, beat) counts; who has no boot never reports, so none is waited for; without a boot it is always the newest. The rows are locked in key order first.
+-- Only what is above the known (boot, beat) counts; who has no boot never reports, so none is waited for; without a boot it is always
+-- the newest. The rows are locked in key order first. Told are those of whom there is something to tell, few of many.
 WITH said AS (
     SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])
          AS u (host, boot, beat, live_count, live_xor)
@@ -28,7 +29,7 @@ WITH said AS (
 )
 SELECT s.host, k.host IS NOT NULL AS known, b.host IS NOT NULL AS counted, k.online, k.boot, k.beat, k.last_seen
 FROM said s LEFT JOIN known k ON k.host = s.host LEFT JOIN beaten b ON b.host = s.host
-ORDER BY s.host;
+WHERE k.host IS NULL OR NOT k.online OR b.host IS NULL;
 
 -- name: touch_pulse
 UPDATE pulse

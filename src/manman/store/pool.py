@@ -27,6 +27,7 @@ SERVER_SETTINGS = {
     "application_name": "manman",
     "timezone": "UTC",
     "jit": "off",
+    "random_page_cost": "1.1",  # what is used lies in memory or on a disk without a head: a batch looks up its rows by keys
     "lock_timeout": "2s",
     "statement_timeout": "5s",
     "idle_in_transaction_session_timeout": "3s",
