@@ -31,6 +31,7 @@ from manman.processor.failing import told
 from manman.processor.gauges import Gauges
 from manman.processor.heartbeats import HeartbeatConsumer
 from manman.processor.leading import Lease, Leases
+from manman.processor.order import Order
 from manman.processor.outcomes import Refusal
 from manman.processor.partitions import Marks, Share
 from manman.processor.relay import Relay
@@ -65,13 +66,17 @@ class Sweep:
 
 @dataclass(slots=True)
 class Transactions:
-    """What the event consumer calls on the database."""
+    """What the event consumer calls on the database. `woken` is called when something may have entered the outbox: the relay of
+    this process need not wait until the database tells."""
 
     pool: Pool
     rules: Rules
+    woken: Callable[[str], None] = lambda _: None
 
     async def apply(self, arrived: list[Arrived], erase: Collection[str]) -> dict[str, int]:
-        return await batch.apply(self.pool, arrived, self.rules, erase=erase)
+        done = await batch.apply(self.pool, arrived, self.rules, erase=erase)
+        self.woken("")
+        return done
 
     async def condemn(self, arrived: Arrived, why: Refusal, erase: Collection[str]) -> None:
         await batch.condemn(self.pool, arrived, why, self.rules, erase=erase)
@@ -192,15 +197,17 @@ class Processor:
         return Backoff(self._chance)
 
     def _consumer(self, queue: str, pool: Pool) -> EventConsumer:
+        marks = Marks(pool)
         return EventConsumer(
             bus=self.bus,
             queue=queue,
             prefetch=self.broker.prefetch,
             batch_max=self.broker.batch_max,
-            ways=Transactions(pool, self.rules),
+            ways=Transactions(pool, self.rules, self._woken),
             backoff=self._backoff(),
             loop_time=asyncio.get_running_loop().time,
-            ended=Marks(pool).ended,
+            ended=marks.ended,
+            order=Order(marks.settled) if queue != self.broker.queue_name else None,
         )
 
     def _heartbeats(self, pool: Pool) -> HeartbeatConsumer:

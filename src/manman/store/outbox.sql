@@ -1,12 +1,12 @@
 -- name: insert
 -- In the order given; the table's trigger wakes the relay at the commit.
 INSERT INTO outbox (event_id, type, exchange, key, body, headers, host, session, deployment, sequence, public, ttl, created_at)
-SELECT u.event_id, u.type, u.exchange, u.key, u.body, u.headers, u.host, u.session, u.deployment, u.sequence, u.public, u.ttl,
+SELECT u.event_id, u.type, u.exchange, u.key, u.body::json, u.headers, u.host, u.session, u.deployment, u.sequence, u.public, u.ttl,
        clock()
 FROM ROWS FROM (json_to_recordset($1::text::json)
-                AS (event_id uuid, type text, exchange text, key text, body json, headers json, host bigint, session bigint,
-                    deployment bigint, sequence bigint, public boolean, ttl interval))
-     WITH ORDINALITY AS u (event_id, type, exchange, key, body, headers, host, session, deployment, sequence, public, ttl, place)
+                AS (event_id uuid, type text, exchange text, key text, headers json, host bigint, session bigint,
+                    deployment bigint, sequence bigint, public boolean, ttl interval), unnest($2::text[]))
+     WITH ORDINALITY AS u (event_id, type, exchange, key, headers, host, session, deployment, sequence, public, ttl, body, place)
 ORDER BY u.place
 
 -- name: commands

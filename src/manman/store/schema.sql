@@ -990,7 +990,7 @@ CREATE INDEX sessions_created_at ON public.sessions USING btree (created_at, id)
 
 CREATE INDEX sessions_deployment ON public.sessions USING btree (deployment, id);
 
-CREATE INDEX sessions_due ON public.sessions USING btree (deadline_at) WHERE (status = 'pending'::text);
+CREATE INDEX sessions_due ON public.sessions USING btree (deadline_at) WHERE (deadline_at IS NOT NULL);
 
 CREATE INDEX sessions_ended_at ON public.sessions USING btree (ended_at, id) WHERE (ended_at IS NOT NULL);
 
