@@ -121,3 +121,10 @@ def test_styles_use_tokens_and_no_other_colours_but_the_consoles() -> None:
     for sheet in ("base.css", "parts.css", "pages.css"):
         used |= set(re.findall(r"#[0-9a-fA-F]{3,6}\b", (STATIC / sheet).read_text()))
     assert used <= console
+
+
+def test_the_page_of_the_api_has_the_same_colours() -> None:
+    text = (STATIC.parent.parent / "api" / "doors" / "docs.css").read_text(encoding="utf-8")
+    light, dark = (dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6})", part)) for part in text.split("@media (prefers", 1))
+    assert len(light) == len(dark) > 10
+    assert light.items() <= LIGHT.items() and dark.items() <= DARK.items()
