@@ -14,6 +14,7 @@ from integration.processor_house import House, house
 from manman.events import topics, topology
 from manman.events.bus import Outgoing
 from manman.processor import fold_sessions
+from manman.store import batches
 
 
 @pytest.fixture(params=["rabbitmq", "postgresql"])
@@ -154,6 +155,18 @@ async def test_a_game_whose_id_a_restored_database_has_forgotten_is_not_ended(ho
     await home.until_status(5000, "running")
     assert await home.history(5000) == ["pending", "starting", "running"]
     assert "end" not in {verb for verb, _ in home.commands[agent.id]}
+
+
+async def test_a_session_that_ends_just_now_is_not_said_to_be_reachable_afterwards(home: House) -> None:
+    agent = await home.host()
+    session = await home.session(await home.deployment(agent))
+    async with home.pool.transaction() as looks:
+        async with home.pool.transaction() as ends:
+            await ends.execute("UPDATE sessions SET status = 'crashed', ended_at = clock() WHERE id = $1", session)
+            looking = asyncio.ensure_future(batches.lock_live_on_hosts(looks, [agent.id]))
+            await asyncio.wait({looking}, timeout=0.3)
+            assert not looking.done()
+        assert await looking == []
 
 
 async def test_a_refused_start_ends_superseded(home: House) -> None:

@@ -93,6 +93,7 @@ STATEMENTS: dict[str, tuple[str, list[Any]]] = {
     "batches.session_names": (batches.sql["session_names"], [IDS]),
     "batches.host_names": (batches.sql["host_names"], [IDS]),
     "batches.live_on_hosts": (batches.sql["live_on_hosts"], [IDS]),
+    "batches.lock_live_on_hosts": (batches.sql["live_on_hosts"] + " FOR SHARE", [IDS]),
     "save.update_journals": (
         save.sql["update_journals"],
         [as_rows([{"host": n, "journal": "j", "seen": "{[1,5]}", "whole": True} for n in IDS])],

@@ -299,7 +299,7 @@ async def _announcements(conn: Connection, world: World) -> list[OutboxRow]:
 
 async def _live(conn: Connection, world: World, hosts: set[HostId]) -> list[Session]:
     """The live sessions of these hosts as they are after this batch: one that it ended is not said to be reachable."""
-    rows = {s.id: s for s in await batches.live_on_hosts(conn, hosts)}
+    rows = {s.id: s for s in await batches.lock_live_on_hosts(conn, hosts)}
     rows |= {s.id: s for s in world.sessions.values() if s.host_id in hosts}
     return [rows[s] for s in sorted(rows) if rows[s].status in LIVE]
 

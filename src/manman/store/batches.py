@@ -212,6 +212,11 @@ async def live_on_hosts(conn: Connection, hosts: Collection[HostId]) -> list[Ses
     return [session_of(r) for r in await conn.fetch(sql["live_on_hosts"], sorted(hosts))]
 
 
+async def lock_live_on_hosts(conn: Connection, hosts: Collection[HostId]) -> list[Session]:
+    """The same, and they stay as they are until the commit: what is said of them now follows what was said before."""
+    return [session_of(r) for r in await conn.fetch(sql["live_on_hosts"] + " FOR SHARE", sorted(hosts))]
+
+
 async def session_names(conn: Connection, sessions: Collection[SessionId]) -> dict[SessionId, SessionNames]:
     """What the nouns around these sessions are called, and where players join."""
     rows = _NAMES.decode(await conn.fetchval(sql["session_names"], sorted(sessions)) or "[]")

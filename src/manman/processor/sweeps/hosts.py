@@ -45,7 +45,7 @@ class Silent:
 async def _announce(conn: Connection, marked: Sequence[Marked], rules: Rules, now: datetime) -> int:
     """Each host, followed by its live sessions; how many these are."""
     last_seen = {one.host_id: one.last_seen for one in marked}
-    live = await batches.live_on_hosts(conn, last_seen)
+    live = await batches.lock_live_on_hosts(conn, last_seen)
     names = await batches.session_names(conn, [s.id for s in live]) if live else {}
     sessions: dict[HostId, list[OutboxRow]] = {}
     for session in live:
