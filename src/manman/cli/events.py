@@ -24,7 +24,7 @@ async def list_(
     client: Client,
     filter: Filter = None,
     after: Annotated[str | None, typer.Option(help="Only after this cursor.")] = None,
-    limit: int = 50,
+    limit: Annotated[int, typer.Option(help="The most that are listed.")] = 50,
     as_json_: AsJson = False,
 ) -> None:
     """Past events: the newest first, or after a cursor the oldest first."""

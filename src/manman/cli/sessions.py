@@ -10,6 +10,7 @@ from manman.client import Client
 from manman.v1 import types
 
 app = plain.commands("One session is one run of a deployment.")
+Limit = Annotated[int, typer.Option(help="The most that are listed.")]
 Which = Annotated[
     str, typer.Argument(metavar="SESSION", help="A session's number, or a deployment's name: its latest session.")
 ]
@@ -17,7 +18,7 @@ Which = Annotated[
 
 @app.command("list")
 @on_panel
-async def list_(client: Client, filter: Filter = None, as_json_: AsJson = False, limit: int = 100) -> None:
+async def list_(client: Client, filter: Filter = None, as_json_: AsJson = False, limit: Limit = 100) -> None:
     """Sessions, newest first."""
     output.show_list(
         (await client.list_sessions(filter=filter, page_size=limit)).sessions,
