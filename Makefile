@@ -22,7 +22,7 @@ up: .venv/.run ; @exec $(PY) -m manman up
 test: .venv/.dev ; @exec $(PY) -m manman test
 test-unit: .venv/.dev ; @exec $(PY) -m manman test unit
 bench: .venv/.dev ; @exec $(PY) -m bench
-reference: .venv/.dev ; @$(PY) tools/reference.py && exec $(PY) tools/asyncapi.py
+reference: .venv/.dev ; @$(PY) tools/reference.py && $(PY) tools/reference_api.py && exec $(PY) tools/asyncapi.py
 SEEDS ?= 50
 sim: .venv/.dev ; @exec env PYTHONPATH=tests $(PY) -m sim $(if $(SEED),=$(SEED),$(SEEDS))
 SECONDS ?= 180
