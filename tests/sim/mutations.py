@@ -100,7 +100,7 @@ def without_outbox() -> Iterator[None]:
 
 @contextmanager
 def without_row_locks() -> Iterator[None]:
-    names = ("lock_hosts", "lock_journals", "lock_leases", "lock_deployments", "lock_sessions")
+    names = [name for name, statement in batches.sql.items() if "FOR UPDATE" in statement]
     with unlocked(batches.sql, *names):
         yield
 
@@ -109,16 +109,18 @@ def without_row_locks() -> Iterator[None]:
 def everybody_leads() -> Iterator[None]:
     """The leases of leaders keep nobody out: two leaders repeat, and reorder nothing, as long as the counter is locked."""
 
+    take = leadership.take
+
     async def mine(conn: Any, name: str, holder: str) -> bool:
         return True
 
-    async def take(conn: Any, name: str, holder: str) -> int:
-        return 1
+    async def taken(conn: Any, name: str, holder: str, kind: Any = "leader", **more: Any) -> int | None:
+        return 1 if kind == "leader" else await take(conn, name, holder, kind, **more)
 
     asked = events.sql["relay"].replace("EXISTS (SELECT FROM leads)", "true")
     with (
         patch.object(leadership, "is_mine", mine),
-        patch.object(leadership, "take", take),
+        patch.object(leadership, "take", taken),
         patch.dict(events.sql, {"relay": asked}),
     ):
         yield
@@ -126,8 +128,30 @@ def everybody_leads() -> Iterator[None]:
 
 @contextmanager
 def without_counters_lock() -> Iterator[None]:
-    with everybody_leads(), unlocked(events.sql, "relay"):
+    """The counter is read first, and what is moved is numbered from there, whoever else moved meanwhile."""
+    relay = events.relay
+
+    async def blindly(conn: Any, most: int, **more: Any) -> Any:
+        return await relay(
+            Blind(conn, await conn.fetchval("SELECT value FROM counters WHERE name = 'events'")), most, **more
+        )
+
+    with everybody_leads(), patch.object(events, "relay", blindly):
         yield
+
+
+@dataclass
+class Blind:
+    """A connection on which the relay's statement believes what the counter was."""
+
+    conn: Any
+    counted: int
+
+    async def fetchrow(self, statement: str, *args: Any) -> Any:
+        counter = f"counter AS MATERIALIZED (SELECT {self.counted}::bigint AS value)"
+        blind = re.sub(r"counter AS MATERIALIZED \(.*?FOR UPDATE\s*\)", counter, statement, flags=re.DOTALL)
+        fresh = r"c WHERE c.value = \(SELECT value FROM counters WHERE name = 'events'\)"
+        return await self.conn.fetchrow(re.sub(fresh, "c", blind), *args)
 
 
 def without_ear() -> AbstractContextManager[None]:
