@@ -6,10 +6,12 @@ import uuid
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 import pytest
 from contract.places import Place, child, line_of
 from harness import Postgres, RabbitMQ
+from harness.proxy import Proxy
 
 from manman.errors import OutOfReach, Unavailable
 from manman.events import topics
@@ -144,6 +146,28 @@ async def test_with_endless_patience_it_comes_up_when_the_ground_does(ground: Gr
         assert await bus.publish([says(f"{word}.x", 1)]) == [Outcome.CONFIRMED]
     finally:
         await bus.close()
+
+
+async def test_a_bus_closes_though_what_it_stands_on_says_nothing_any_more(place: Place, word: str) -> None:
+    port = urlsplit(place.url).port
+    proxy = await Proxy(target=port or 0).open()
+    try:
+        async with asyncio.timeout(SOON.total_seconds()):
+            by_proxy = Place(place.kind, place.url.replace(f":{port}/", f":{proxy.port}/"))
+            bus = await by_proxy.connect(bound(Queue(name=word), f"{word}.#"))
+            async with bus.consume(word, 5) as consumer:
+                waiting = asyncio.ensure_future(consumer.get_batch(5))
+                await asyncio.sleep(0)
+                proxy.hold()
+            await bus.close()
+            assert bus.closed and not bus.connected
+            with pytest.raises(Unavailable):
+                await bus.wait_connected()
+            proxy.cut()
+            with pytest.raises(Unavailable):
+                await waiting
+    finally:
+        await proxy.close()
 
 
 async def test_a_frozen_consumer_is_replaced_by_the_broker(rabbitmq_url: str, word: str) -> None:

@@ -96,17 +96,6 @@ async def test_garbage_ends_the_connection_and_the_bus_comes_back(proxy: Proxy, 
         await bus.close()
 
 
-async def test_a_bus_can_be_closed_though_its_broker_says_nothing_any_more(proxy: Proxy, rabbitmq_url: str) -> None:
-    bus = await rabbit.connect(through(proxy, rabbitmq_url), topology=Topology(queues=(QUEUE,)))
-    async with asyncio.timeout(SOON.total_seconds()):
-        async with bus.consume(QUEUE.name, 5):
-            proxy.hold()
-        await bus.close()
-    assert bus.closed
-    with pytest.raises(Unavailable):
-        await bus.wait_connected()
-
-
 async def test_a_door_behind_which_nobody_speaks_is_out_of_reach(proxy: Proxy, rabbitmq_url: str) -> None:
     proxy.hold()
     async with asyncio.timeout(SOON.total_seconds()):

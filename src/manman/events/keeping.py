@@ -1,4 +1,4 @@
-"""The end of a task that keeps a bus connected."""
+"""How tasks of a bus end."""
 
 from __future__ import annotations
 
@@ -15,5 +15,11 @@ async def end(task: asyncio.Task[None] | None) -> None:
             break
         task.cancel()
         await asyncio.wait([task], timeout=PATIENCE_SECONDS)
-    if task is not None and task.done() and not task.cancelled():
-        task.exception()  # it was told already
+    if task is not None and task.done():
+        unheard(task)
+
+
+def unheard(task: asyncio.Task[None]) -> None:
+    """Nobody asks any more how this task ended; what matters of it was told."""
+    if not task.cancelled():
+        task.exception()

@@ -182,6 +182,13 @@ class PostgresBus:
         if any(known.name == consumer.queue and known.auto_delete for known in self._topology.queues):
             self._topology = self._topology.without(consumer.queue)
         self._leaving.add(consumer.id)
+        left = asyncio.get_running_loop().create_task(self._left())
+        # Not cancelled: what waits for a database that says nothing cannot be. It ends with its connection.
+        done, _ = await asyncio.wait([left], timeout=CLOSE_SECONDS)
+        for one in done:
+            one.result()
+
+    async def _left(self) -> None:
         try:
             await self._leave_all()
         except ManManError:

@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any, Protocol
 
 from manman.errors import ManManError, Unavailable
+from manman.events import keeping
 from manman.events.bus import Delivery
 from manman.store import bus_publish
 from manman.store.pool import Connection
@@ -18,6 +19,7 @@ from manman.store.sql import load
 sql = load(__name__)
 
 POLL_SECONDS = 1.0
+CLOSE_SECONDS = 5.0
 
 
 class Home(Protocol):
@@ -156,7 +158,8 @@ class PostgresConsumer:
         """See `bus.Consumer.close`."""
         self.end(Unavailable("this consumer is closed"))
         if self._taking is not None:
-            await asyncio.gather(self._taking, return_exceptions=True)
+            self._taking.add_done_callback(keeping.unheard)
+            await asyncio.wait([self._taking], timeout=CLOSE_SECONDS)
         await self._home.leave(self)
 
     def _check(self) -> None:
