@@ -15,8 +15,9 @@ from contract.places import Place
 from integration.processor_house import PATIENCE, Agent, House, settings_of
 
 from manman.domain import partitions as rules
+from manman.errors import Transient
 from manman.events import topics, topology
-from manman.events.bus import QueueMissing
+from manman.events.bus import Outgoing, QueueMissing
 from manman.events.settings import BrokerSettings
 from manman.processor.service import Processor
 from manman.store import leadership, partitions
@@ -156,9 +157,18 @@ class Load:
         while not self._stop.is_set():
             session = await self.home.session(await self.home.deployment(agent))
             self.sessions.append(session)
-            await agent.session(session, *WORDS[1:-1])
-            await agent.session(session, WORDS[-1], exit_code=0)
+            for word in WORDS[1:]:
+                await self._say(agent.message("session", word, {"session_id": session}))
             await asyncio.sleep(0.05)
+
+    async def _say(self, message: Outgoing) -> None:
+        """As an agent does: sent again until it is confirmed, and nothing after it before."""
+        while True:
+            try:
+                await self.home.publish(message)
+                return
+            except Transient:
+                await asyncio.sleep(0.1)
 
     async def judge(self) -> None:
         """Everything that was said was applied, once, in its order."""

@@ -33,6 +33,8 @@ from manman.domain import partitions as rules
 from manman.errors import Unavailable
 from manman.events import topics
 from manman.events.bus import Binding, Topology
+from manman.events.topology import EQUAL_WEIGHT
+from manman.observability import metrics
 from manman.processor import repartitioning
 from manman.processor.repartitioning import Repartitioning
 
@@ -192,6 +194,63 @@ async def test_the_number_changes_under_load_and_nothing_is_lost_doubled_or_reor
         assert Counter(kind for _, kind, _ in told) == {
             "manman.session.running": len(load.sessions), "manman.session.stopped": len(load.sessions)
         }  # fmt: skip
+
+
+async def test_hosts_that_move_to_other_partitions_keep_their_order(home: House, database_url: str) -> None:
+    agents = [await home.host() for _ in range(40)]
+    sessions = {agent.id: await home.session(await home.deployment(agent)) for agent in agents}
+    await ask(home, 4)
+    one = await until_shared(home, 1, 4)
+    busy = await asyncpg.connect(database_url)
+    async with busy.transaction():
+        await busy.execute("LOCK TABLE sessions IN EXCLUSIVE MODE")  # nothing is applied now
+        for agent in agents:
+            await agent.session(sessions[agent.id], "starting", "running")
+        waited = early()
+        # The hash ring in another order, as a broker that starts again may build it.
+        first = Binding(queue=queues(one)[0], exchange=topics.partitions_exchange(one.number), pattern=EQUAL_WEIGHT)
+        await home.bus.unbind(Topology(bindings=(first,)))
+        await home.bus.declare(Topology(bindings=(first,)), lasting=False)
+        for agent in agents:
+            await agent.session(sessions[agent.id], "stopping")
+            await agent.session(sessions[agent.id], "stopped", exit_code=0)
+    await busy.close()
+    for agent in agents:
+        await home.until_settled(agent)
+        assert await home.history(sessions[agent.id]) == WORDS
+    assert await home.rows("SELECT reason FROM dead_letters") == []
+    assert early() > waited, "no host moved"
+
+
+def early() -> float:
+    """How many messages had to wait for their predecessors so far, in this process."""
+    return metrics.REGISTRY.get_sample_value("manman_notices_total", {"what": "messages_early"}) or 0.0
+
+
+async def test_a_broker_that_is_killed_under_load_loses_and_reorders_nothing(
+    own_rabbitmq: RabbitMQ, database_url: str
+) -> None:
+    place = Place("rabbitmq", own_rabbitmq.url())
+    async with house(place, database_url) as home, replica(place, database_url):
+        await ask(home, 4)
+        await until_shared(home, 2, 4)
+        async with Load(home, 24) as load:
+            for _ in range(2):
+                await asyncio.sleep(1)
+                await asyncio.to_thread(own_rabbitmq.kill)
+                await asyncio.to_thread(own_rabbitmq.start)
+            await asyncio.sleep(1)
+        await load.judge()
+
+
+async def test_a_partition_that_somebody_deleted_is_made_and_bound_again(home: House) -> None:
+    await ask(home, 2)
+    one = await until_shared(home, 1, 2)
+    await home.bus.delete_queue(queues(one)[1])
+    await until_shared(home, 1, 2)
+    async with Load(home, 8) as load:
+        await asyncio.sleep(0.5)
+    await load.judge()
 
 
 async def test_changes_quickly_after_each_other_follow_each_other_though_the_command_is_interrupted(

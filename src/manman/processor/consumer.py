@@ -2,7 +2,8 @@
 
 What may go wrong, and what then happens: database or broker away → nothing is acked, the same batch waits with jittered
 backoff; a bug on one message → the batch is split until the culprit is alone, its host waits, the others go on, and after five
-tries it is a dead letter; a message that was redelivered may have killed a process → one at a time, its attempts noted before.
+tries it is a dead letter; a message that was redelivered may have killed a process → one at a time, its attempts noted before; one
+that came before its predecessor (`order`) → its host waits.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ import hashlib
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 from manman.domain.ids import HostId
 from manman.errors import Transient, Unavailable, is_transient
@@ -19,6 +20,8 @@ from manman.observability import acts, get_logger, metrics, observe
 from manman.processor.arrivals import arrive
 from manman.processor.backoff import Backoff
 from manman.processor.failing import told
+from manman.processor.order import PATIENCE as PREDECESSOR_PATIENCE
+from manman.processor.order import Order
 from manman.processor.outcomes import Refusal
 from manman.processor.world import Arrived
 
@@ -26,10 +29,14 @@ log = get_logger(__name__)
 TRIES = 5
 SUSPECT_FROM = 2  # deliveries before this one
 RETRY_AFTER = 0.1  # seconds, doubling
+MOST_BYTES = (
+    256 * 1024
+)  # of bodies in one transaction: some thirty reports of thirty sessions each, or many hundred events
 WAIT = timedelta(seconds=1)
 WAIT_WITH_HELD = timedelta(seconds=RETRY_AFTER)
 
 Item = tuple[Delivery, Arrived]
+T = TypeVar("T")
 
 
 class Ways(Protocol):
@@ -50,12 +57,14 @@ class Ways(Protocol):
 
 @dataclass(slots=True)
 class Held:
-    """Messages of one host that wait behind one that fails, in order; none of them is acked."""
+    """Messages of one host that wait behind one that fails, or that came too early, in order; none of them is acked. One that is
+    early waits until its predecessor is settled, at most until `early_until`."""
 
     waiting: list[Item]
     tries: int
     again_at: float
     error: str
+    early_until: float | None = None
 
 
 @dataclass(slots=True)
@@ -72,6 +81,7 @@ class EventConsumer:
     loop_time: Callable[[], float]
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     ended: Callable[[Delivery], Awaitable[None]] | None = None
+    order: Order | None = None
     held: dict[HostId | None, Held] = field(default_factory=dict)
     marks: list[Delivery] = field(default_factory=list)
     paused: str | None = None
@@ -84,6 +94,8 @@ class EventConsumer:
                 async with self.bus.consume(self.queue, self.prefetch) as consumer:
                     self.held.clear()
                     self.marks.clear()
+                    if self.order is not None:
+                        self.order.forget()
                     while not stop.is_set():
                         await self.step(consumer)
             except Transient as error:
@@ -107,9 +119,9 @@ class EventConsumer:
         """Take what is there (a lone message at once), settle it, acknowledge it."""
         deliveries = await consumer.get_batch(self.batch_max, wait=WAIT_WITH_HELD if self.held else WAIT)
         deliveries = self._without_marks(deliveries)
-        batch = self._behind_held([(d, arrive(d, self.bus.user_id)) for d in deliveries])
+        batch = await self._in_order([(d, arrive(d, self.bus.user_id)) for d in deliveries])
         while batch:
-            part = batch[:1] if _is_suspect(batch[0]) else _until_suspect(batch)
+            part = batch[:1] if _is_suspect(batch[0]) else _together(batch)
             batch = batch[len(part) :]
             await self._settle(consumer, self._behind_held(part))
         await self._try_held(consumer)
@@ -131,6 +143,25 @@ class EventConsumer:
         await consumer.ack_many(self.marks)
         self.marks.clear()
 
+    async def _in_order(self, batch: list[Item]) -> list[Item]:
+        """Those that may be applied now; a host whose message came before its predecessor waits."""
+        batch = self._behind_held(batch)
+        if self.order is None or not batch:
+            return batch
+        arrived = [one for _, one in batch]
+        early: set[int] = await self._patiently(self.order.early, arrived)
+        free = []
+        for position, item in enumerate(batch):
+            host = _host(item[1])
+            if position in early and host not in self.held:
+                now = self.loop_time()
+                until = now + PREDECESSOR_PATIENCE
+                self.held[host] = Held([item], 0, now + RETRY_AFTER, "its predecessor is not settled", until)
+                metrics.count("messages_early")
+            else:
+                free += self._behind_held([item])
+        return free
+
     def _behind_held(self, batch: list[Item]) -> list[Item]:
         """A host that waits keeps its order: its further messages queue up behind."""
         if not self.held:
@@ -150,10 +181,9 @@ class EventConsumer:
             return
         notes = [_name_of(item) for item in part if _is_suspect(item)]
         try:
-            if notes and await self._patiently(self._is_condemned, part[0], notes):
-                await self._ack(consumer, part)
-                return
-            await self._patiently(self._apply, part, notes)
+            condemned: bool = bool(notes) and await self._patiently(self._is_condemned, part[0], notes)
+            if not condemned:
+                await self._patiently(self._apply, part, notes)
         except Unavailable:
             raise
         except Exception as error:
@@ -161,11 +191,11 @@ class EventConsumer:
             return
         await self._ack(consumer, part)
 
-    async def _patiently(self, way: Callable[..., object], *args: object) -> object:
+    async def _patiently(self, way: Callable[..., Awaitable[T]], *args: Any) -> T:
         """Do it, again and again while the database is away; raises `Unavailable` once the service ends."""
         while True:
             try:
-                done = await way(*args)  # type: ignore[misc]
+                done = await way(*args)
             except Exception as error:
                 if not is_transient(error):
                     raise
@@ -212,6 +242,8 @@ class EventConsumer:
     async def _try_again(self, held: Held) -> bool:
         """One more try of the first that waits; after the last one it is set aside. Whether it is settled."""
         item = held.waiting[0]
+        if await self._is_early(held, item[1]):
+            return False
         try:
             await self._patiently(self._apply, [item], [_name_of(item)])
         except Unavailable:
@@ -225,10 +257,23 @@ class EventConsumer:
             await self._patiently(self.ways.condemn, item[1], why, [_name_of(item)])
         return True
 
+    async def _is_early(self, held: Held, arrived: Arrived) -> bool:
+        """Whether it goes on waiting for its predecessor; one that waited long enough is applied as it is."""
+        if self.order is None or held.early_until is None:
+            return False
+        early: bool = await self._patiently(self.order.is_early, arrived)
+        if early and self.loop_time() < held.early_until:
+            held.again_at = self.loop_time() + RETRY_AFTER
+            return True
+        if early:
+            log.warning("predecessor_never_came", queue=self.queue, key=arrived.key, host_id=_host(arrived))
+        held.early_until = None
+        return False
+
     async def _release(self, consumer: Consumer, host: HostId | None, waiting: list[Item]) -> None:
         del self.held[host]
         for item in waiting:
-            await self._settle(consumer, self._behind_held([item]))
+            await self._settle(consumer, await self._in_order([item]))
 
     async def _is_condemned(self, item: Item, notes: Collection[str]) -> bool:
         """Note an attempt at a redelivered message before it is tried; after five it is set aside."""
@@ -255,10 +300,13 @@ def _is_suspect(item: Item) -> bool:
     return item[0].attempts >= SUSPECT_FROM
 
 
-def _until_suspect(batch: list[Item]) -> list[Item]:
-    part = []
+def _together(batch: list[Item]) -> list[Item]:
+    """What comes first and may share a transaction: nothing suspect, and of long messages (reports) no more than it can bear."""
+    part: list[Item] = []
+    size = 0
     for item in batch:
-        if _is_suspect(item):
+        size += len(item[0].body)
+        if _is_suspect(item) or (part and size > MOST_BYTES):
             break
         part.append(item)
     return part

@@ -21,6 +21,7 @@ from manman.events.bus import Bus, Delivery, Topology
 from manman.observability import get_logger, metrics
 from manman.processor.backoff import Backoff
 from manman.processor.consumer import EventConsumer
+from manman.processor.order import Place
 from manman.store import leadership, partitions
 from manman.store.pool import Connection, Pool
 
@@ -38,7 +39,8 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(slots=True)
 class Marks:
-    """Notes the marks that consumers meet. A mark comes over the default exchange, where no host may publish."""
+    """Notes the marks that consumers meet, and looks into the inbox for them. A mark comes over the default exchange, where no host
+    may publish."""
 
     pool: Pool
 
@@ -51,6 +53,11 @@ class Marks:
             return
         async with self.pool.transaction() as conn:
             await partitions.end(conn, mark.generation, mark.partition, mark.mark)
+
+    async def settled(self, places: Sequence[Place]) -> set[Place]:
+        """Which of these numbers are in the inbox."""
+        async with self.pool.acquire() as conn:
+            return await partitions.settled(conn, places)
 
 
 @dataclass(slots=True)
@@ -91,6 +98,8 @@ class Share:
 
     def know(self, begun: Sequence[Generation], live: Sequence[str]) -> None:
         """What the database said."""
+        if not begun:
+            return  # the leader begins the first one at once
         parts = rules.share(begun, live, self.holder)
         self.note = _note(begun, parts, len(live))
         newest = begun[-1]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from manman.domain.ids import HostId
 from manman.domain.partitions import Do, Generation, Step, Wanted
 from manman.store.pool import Connection
 from manman.store.sql import load
@@ -56,3 +58,11 @@ async def note(conn: Connection, step: Step) -> None:
 async def end(conn: Connection, generation: int, partition: int, mark: int) -> None:
     """The mark at a partition's end was consumed: all that came before it is settled."""
     await conn.execute(sql["end"], generation, partition, mark)
+
+
+async def settled(conn: Connection, places: Sequence[tuple[HostId, str, int]]) -> set[tuple[HostId, str, int]]:
+    """Which of these numbers (host, journal, number) are in the inbox: applied, refused, or closed by a report."""
+    if not places:
+        return set()
+    rows = await conn.fetch(sql["settled"], *map(list, zip(*places, strict=True)))
+    return {(HostId(row["host"]), row["journal"], row["number"]) for row in rows}

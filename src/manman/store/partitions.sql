@@ -46,3 +46,9 @@ DELETE FROM partition_generations WHERE generation = $1 AND closed_at IS NOT NUL
 -- A mark that comes again, or of a generation that is gone, changes nothing.
 UPDATE partition_generations SET ended[$2::integer + 1] = $3::integer
 WHERE generation = $1 AND $2::integer < partitions AND ended[$2::integer + 1] < $3::integer;
+
+-- name: settled
+-- Which of some numbers of journals are in the inbox.
+SELECT x.host, x.journal, x.number
+FROM unnest($1::bigint[], $2::text[], $3::bigint[]) AS x (host, journal, number)
+JOIN host_journals j ON j.host = x.host AND j.journal = x.journal AND j.seen @> x.number

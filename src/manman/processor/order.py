@@ -1,0 +1,72 @@
+"""Order over partitions: a message whose predecessor may still lie in another queue waits for it.
+
+A broker that starts again builds its hash ring anew, in any order, so from then on a host's messages may go to another partition
+than those that still wait (measured: a `kill -9` moved 130 of 200 hosts). Numbers tell: who comes with a gap, or for the first time
+on this channel, is looked up in the inbox; where the number before is not settled the host waits, up to `PATIENCE`. A number that is
+really lost costs that wait once. Plain messages have no number, so no promise.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+from manman.domain.ids import HostId
+from manman.errors import Malformed
+from manman.events import envelope
+from manman.processor.world import Arrived
+
+PATIENCE = 15.0  # seconds: longer than it takes that another replica consumes a dead one's partitions
+MOST_JOURNALS = 200_000
+
+Place = tuple[HostId, str, int]
+
+
+@dataclass(slots=True)
+class Order:
+    """What one channel has seen of each journal. `settled` says which of some numbers are in the inbox."""
+
+    settled: Callable[[Sequence[Place]], Awaitable[set[Place]]]
+    last: dict[tuple[HostId, str], int] = field(default_factory=dict)
+
+    def forget(self) -> None:
+        """A new channel: others may have gone on meanwhile."""
+        self.last.clear()
+
+    async def early(self, batch: Sequence[Arrived]) -> set[int]:
+        """The positions in the batch of those that came before their predecessors; asks the inbox once, if at all."""
+        if len(self.last) > MOST_JOURNALS:
+            self.forget()
+        asked: dict[int, Place] = {}
+        seen: dict[tuple[HostId, str], int] = {}  # kept only once the inbox answered: a failed question is asked again
+        for position, arrived in enumerate(batch):
+            place = _place(arrived)
+            if place is None:
+                continue
+            host, journal, number = place
+            known = seen.get((host, journal), self.last.get((host, journal)))
+            if number > 1 and (known is None or number > known + 1):
+                asked[position] = (host, journal, number - 1)
+            seen[host, journal] = max(number, known or 0)
+        settled = await self.settled(list(asked.values())) if asked else set()
+        self.last |= seen
+        return {position for position, before in asked.items() if before not in settled}
+
+    async def is_early(self, arrived: Arrived) -> bool:
+        """Whether the predecessor of one that waits is still not settled."""
+        place = _place(arrived)
+        if place is None:
+            return False
+        before = (place[0], place[1], place[2] - 1)
+        return before not in await self.settled([before])
+
+
+def _place(arrived: Arrived) -> Place | None:
+    """Host, journal and number; a replayed dead letter has its turn whenever it comes."""
+    if arrived.message is not None and arrived.message.dead_letter is not None:
+        return None
+    try:
+        said = arrived.message.attributes if arrived.message is not None else envelope.from_headers(arrived.headers)
+    except Malformed:
+        return None
+    if said is None or said.host_id is None or said.journal_id is None or said.sequence is None:
+        return None
+    return said.host_id, said.journal_id, said.sequence
