@@ -64,6 +64,13 @@ class Child:
         if self.process is not None and self.is_alive:
             self.process.send_signal(number)
 
+    async def died(self) -> int:
+        """Its exit code, once it has ended by itself."""
+        assert self.process is not None
+        code: int | None = await asyncio.to_thread(_waited, self.process)
+        assert code is not None, f"{self.name} lives on"
+        return code
+
     def kill(self) -> None:
         """`kill -9`, and wait for it."""
         if self.process is not None:
@@ -210,6 +217,7 @@ class House:
             "database": database.replace(str(self.services.postgres.port), str(child.database.port)),
             "settings": {"stale_host_threshold_seconds": self.plan.threshold},
             **self.plan.processor,
+            **(self.plan.lives[child.lives] if child.lives < len(self.plan.lives) else {}),
             **more,
         }
         skews = self.plan.replica_skews

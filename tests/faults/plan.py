@@ -51,8 +51,9 @@ class Fault:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """One run. `skews` are seconds by which the clocks of hosts and of replicas are off, in turn; `processor` is what every
-    replica's program is told besides where things are; `asks` are (moment, verb, index of the deployment) beside those of chance."""
+    """One run. `host_skews` and `replica_skews` are seconds by which clocks are off, in turn. `processor` is what every replica's
+    program is told besides where things are, `lives` what its first, second, … life is told besides that. `asks` are (moment, verb,
+    index of the deployment), beside those of chance."""
 
     seed: int
     seconds: float = 25.0
@@ -66,6 +67,7 @@ class Plan:
     replica_skews: tuple[float, ...] = (0.0,)
     agents: str = "sound"
     processor: dict[str, Any] = field(default_factory=dict)
+    lives: tuple[dict[str, Any], ...] = ()
     api: dict[str, Any] = field(default_factory=dict)
     controls: dict[str, float] = field(default_factory=dict)
     threshold: int = 10

@@ -1,8 +1,8 @@
 """The real processor as a process, watched, and spoilt where a test says so: `python -m faults.processor_program '{…}'`.
 
-`broker`, `database`: where they are. `off`: protections that are switched off. `point`: where it dies. `poison`: a detail that makes
-a session's message fail, `deadly` one that kills the process. `slow`: seconds that each transaction takes longer. All but the first
-two may be left out; `settings` are the processor's own.
+`broker`, `database`: where they are; all else may be left out. `off`: protections that are switched off. `point`: where it dies.
+`poison`: a detail that makes a session's message fail, `deadly` one that kills the process. `slow`: seconds that each transaction
+takes longer. `blind`: it loses the database. `settings` are the processor's own.
 """
 
 import asyncio
@@ -14,12 +14,13 @@ from typing import Any
 import msgspec
 
 from faults import points, protections, witness
+from manman.errors import Unavailable
 from manman.events import topology
 from manman.events.rabbit import bus as rabbit
 from manman.events.settings import BrokerSettings
 from manman.observability import set_up_logs
 from manman.processor import batch, fold_sessions
-from manman.processor.service import Processor
+from manman.processor.service import Processor, Transactions
 from manman.processor.settings import ProcessorSettings
 from manman.store.settings import DatabaseSettings
 
@@ -53,6 +54,16 @@ def fail_of(poison: str | None, deadly: str | None) -> None:
     fold_sessions.said = said
 
 
+def go_blind() -> None:
+    """The database is away as soon as this process has begun."""
+
+    async def away(*_: Any) -> Any:
+        raise Unavailable("the database is away")
+
+    for name in ("apply", "condemn", "note_attempt"):
+        setattr(Transactions, name, away)
+
+
 def slow_down(seconds: float) -> None:
     """Each transaction with a session's message takes longer after it has locked and loaded."""
     really = batch.load
@@ -72,6 +83,8 @@ def prepare(told: dict[str, Any]) -> None:
         protections.OFF[name]()
     if told.get("poison") or told.get("deadly"):
         fail_of(told.get("poison"), told.get("deadly"))
+    if told.get("blind"):
+        go_blind()
     if told.get("slow"):
         slow_down(told["slow"])
     if told.get("point"):

@@ -4,13 +4,14 @@ import asyncio
 import re
 from typing import Any
 
-from manman.errors import Transient
+import msgspec
+
+from manman.domain import deployments
 from manman.events.rabbit import link
 from manman.events.rabbit.consumer import RabbitConsumer
-from manman.processor import batch, world
-from manman.processor.leading import Lease
+from manman.processor import world
 from manman.processor.service import Transactions
-from manman.processor.sweeps import deadlines, reports
+from manman.processor.sweeps import deadlines
 from manman.processor.sweeps import wishes as wish_sweep
 from manman.store import batches, events, hosts, leadership, outbox, save
 from manman.store.sql import together
@@ -52,7 +53,8 @@ def no_outbox() -> None:
 
 def _unlock(statements: dict[str, str], *names: str) -> None:
     for name in names:
-        statements[name] = re.sub(r"FOR UPDATE( OF \w+)?", "", statements[name])
+        statements[name], count = re.subn(r"FOR (NO KEY )?UPDATE( OF \w+)?", "", statements[name])
+        assert count, f"{name} locks nothing"
 
 
 def no_row_locks() -> None:
@@ -60,13 +62,19 @@ def no_row_locks() -> None:
 
 
 def everybody_leads() -> None:
+    """No lease keeps anybody out: two leaders repeat, and reorder nothing, as long as the counter is locked."""
+    really = leadership.take
+
     async def mine(conn: Any, name: str, holder: str) -> bool:
         return True
 
-    async def take(conn: Any, name: str, holder: str, **_: Any) -> int:
-        return 1
+    async def take(conn: Any, name: str, holder: str, kind: Any = "leader", **more: Any) -> int | None:
+        return 1 if kind == "leader" else await really(conn, name, holder, kind, **more)
 
     leadership.is_mine, leadership.take = mine, take
+    asked = "WHERE name = $1 AND holder = $2 AND until > clock() FOR KEY SHARE"
+    assert asked in events.sql["relay"]
+    events.sql["relay"] = events.sql["relay"].replace(asked, "WHERE name = $1 OR holder = $2")
     events.sql["relay"] = events.sql["relay"].replace("EXISTS (SELECT FROM leads)", "true")
 
 
@@ -99,6 +107,15 @@ def no_repeated_wish() -> None:
     wish_sweep.step = step
 
 
+def the_highest_seen() -> None:
+    def seen(deployment: Any, version: int | None) -> Any:
+        if version is None:
+            return deployment
+        return msgspec.structs.replace(deployment, seen_version=max(version, deployment.seen_version))
+
+    deployments.seen = seen
+
+
 def no_taking_back() -> None:
     deadlines.deployments = type("Kept", (), {"wished": staticmethod(lambda deployment, desired: deployment)})  # type: ignore[assignment]
 
@@ -114,5 +131,5 @@ OFF = {
     "pulse": no_ear,
     "repeated wish": no_repeated_wish,
     "wish taken back": no_taking_back,
+    "last-said seen_version": the_highest_seen,
 }
-__all__ = ["OFF", "Lease", "Transient", "batch", "reports"]

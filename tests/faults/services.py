@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -31,13 +32,16 @@ async def aside(work: Callable[[], Any]) -> Any:
 
 @dataclass(eq=False)
 class Services:
-    """`open` starts both, `close` ends them."""
+    """`open` starts both, `close` ends them. `disk_megabytes`: the database lies on a disk of its own, of that size."""
 
     folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="f", dir=shared.home())))
+    disk_megabytes: int = 0
     _count: int = 0
 
     def open(self) -> "Services":
         self.folder.chmod(0o711)
+        if self.disk_megabytes:
+            self._mount()
         self.postgres = Postgres(self.folder / "postgres")
         self.rabbitmq = RabbitMQ(self.folder / "rabbitmq", management=False)
         starts = [KEEPER.submit(self.postgres.start), KEEPER.submit(self.rabbitmq.start)]
@@ -47,10 +51,22 @@ class Services:
         KEEPER.submit(lambda: asyncio.run(migrate.up(self.postgres.url(TEMPLATE)))).result()
         return self
 
+    def _mount(self) -> None:
+        """A file system in a file, where the database will lie; only root can, and this says so where it cannot be."""
+        image, place = self.folder / "disk", self.folder / "postgres"
+        place.mkdir(mode=0o711)
+        with image.open("wb") as file:
+            file.truncate(self.disk_megabytes << 20)
+        subprocess.run(["mkfs.ext4", "-q", "-m", "0", str(image)], check=True)
+        subprocess.run(["mount", "-o", "loop", str(image), str(place)], check=True)
+        place.chmod(0o711)
+
     def close(self) -> None:
         """End both and remove what they had."""
         self.postgres.stop()
         self.rabbitmq.stop()
+        if self.disk_megabytes:
+            subprocess.run(["umount", str(self.folder / "postgres")], check=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def fresh_database(self) -> str:

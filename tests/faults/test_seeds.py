@@ -11,7 +11,7 @@ pytestmark = pytest.mark.timeout(600)
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_all_rules_hold_whatever_a_seed_does(seed: int, services: Services) -> None:
-    plan = plan_of(seed)
+    plan = plan_of(seed, seconds=18)
     told = run(plan, services)
     assert told.violations == [], told.text(plan)
     assert told.history.accepted and told.history.external

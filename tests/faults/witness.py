@@ -60,8 +60,8 @@ def _watch_messages() -> None:
 
 
 def _row(arrived: Any, outcome: str) -> tuple[Any, ...] | None:
-    if arrived.journal is None or arrived.sequence is None:
-        return None
+    if arrived.journal is None or arrived.sequence is None or arrived.message.dead_letter is not None:
+        return None  # a dead letter's replay settles its row, not its number
     return (*arrived.journal, arrived.sequence, outcome, arrived.key)
 
 

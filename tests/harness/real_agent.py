@@ -35,8 +35,8 @@ def save(path: Path, machine: Machine) -> None:
 
 @dataclass
 class Controls:
-    """What the director of a run wants of all agents, read from a file: `calm` games do not end by themselves; the launch comes
-    slowly while `api_away`; a share of messages comes twice (`doubles`) or out of order (`reorders`)."""
+    """What the director of a run wants of all agents, read from a file: `calm` games do not end by themselves, `hasty` ones are ready at
+    once; the launch comes slowly while `api_away`; a share of messages comes twice (`doubles`) or out of order (`reorders`)."""
 
     path: Path
     said: dict[str, Any] = field(default_factory=dict)
@@ -96,10 +96,11 @@ class RealAgent(SimAgent):
     def _tidy(self) -> None:
         super()._tidy()
         self.controls.read()
-        if self.calm():
-            for game in self.machine.games.values():
-                if game.ended is None:
-                    game.ends = 1e12
+        for game in self.machine.games.values():
+            if game.ended is None and self.calm():
+                game.ends = 1e12
+            if self.controls.get("hasty"):
+                game.ready = min(game.ready, game.began)
         self.keep_machine()
 
 

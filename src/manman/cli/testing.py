@@ -47,7 +47,7 @@ ALL = (
     Group(folders=("contract", "integration"), workers=2),
     Group(folders=("acceptance",)),
     Group(folders=("sim",), workers=2),
-    Group(folders=("faults",)),
+    Group(folders=("faults",), workers=3),
 )
 CHOICES: dict[str, Group] = {
     "unit": Group(
