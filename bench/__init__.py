@@ -2,7 +2,7 @@
 
 A measurement is a module named in `PARTS` with `measure() -> list[Figure]`; services come from `tests/harness`. What was measured
 last is kept in `results.json`, from which `RESULTS.md` and `results.svg` are written, so that parts can be run one by one.
-`BENCH_REPEATS` is how often each comparison runs (3).
+`BENCH_REPEATS` is how often each comparison runs (3); `--seconds` (`BENCH_SECONDS`) how long what is held is held.
 """
 
 import os
@@ -10,7 +10,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-PARTS = ("processor", "latency", "growth", "detection", "heartbeats", "profile", "codec", "databases")
+PARTS = ("processor", "latency", "growth", "detection", "heartbeats", "memory", "hold", "profile", "codec", "databases")
 REPEATS = int(os.environ.get("BENCH_REPEATS", "3"))
 
 
@@ -28,6 +28,11 @@ class Figure:
     high: float | None = None
     target: str = ""
     met: bool | None = None
+
+
+def seconds(usually: int) -> int:
+    """How long to hold what is held."""
+    return int(os.environ.get("BENCH_SECONDS", usually))
 
 
 def median(

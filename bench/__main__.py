@@ -1,6 +1,7 @@
-"""`python -m bench [NAME…]`: run measurements, print their figures, write RESULTS.md and results.svg."""
+"""`python -m bench [--seconds N] [NAME…]`: run measurements, print their figures, write RESULTS.md and results.svg."""
 
 import importlib
+import os
 import sys
 from pathlib import Path
 
@@ -34,5 +35,14 @@ def main(wanted: list[str]) -> int:
     return 0
 
 
+def words(given: list[str]) -> list[str]:
+    """The names that are left when `--seconds N` is taken out of them; it is handed on in the environment."""
+    if "--seconds" not in given:
+        return given
+    at = given.index("--seconds")
+    os.environ["BENCH_SECONDS"] = given[at + 1]
+    return given[:at] + given[at + 2 :]
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(words(sys.argv[1:])))

@@ -25,6 +25,8 @@ TITLES = {
     "growth": "Growth",
     "detection": "Finding and marking silent hosts",
     "heartbeats": "Heartbeats",
+    "memory": "Memory over a million events",
+    "hold": "Many hosts, held",
     "profile": "Where the time goes",
     "codec": "Understanding and writing one message",
     "databases": "What a fresh database costs a test",
@@ -42,6 +44,9 @@ NOTES = {
     "that, the machine could not offer more, and the figure says nothing of what the processor could take.",
     SIMULATION: "Each seed is ten simulated minutes of power commands and drawn faults, and their healed end, on a real PostgreSQL; the "
     "checker of what must hold judges its whole history.",
+    "memory": "1,000 sessions side by side, 200 times one after the other, never more than 10,000 events waiting.",
+    "hold": "5,000 simulated hosts in a process of their own hold 30 sessions each: they say hello, answer for a report, beat every 3 s "
+    "with the fingerprint of what they hold, and a few times a second a session ends and is followed by the next.",
     "profile": "Sampled every 2 ms of the processor's CPU time, under full load; the sampling itself costs a few percent.",
 }
 

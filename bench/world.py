@@ -63,9 +63,10 @@ async def prepare(database_url: str, world: World) -> None:
                 world.hosts,
             )
             await conn.execute(
-                """INSERT INTO host_heartbeats (host, online, boot, beat, last_seen)
-                   SELECT id, true, 1, 1, clock() + interval '1 day' FROM hosts
-                   ON CONFLICT (host) DO UPDATE SET online = true, boot = 1, beat = 1, last_seen = excluded.last_seen"""
+                # Without a boot: who does not beat says nothing of its sessions, and is not asked about them.
+                """INSERT INTO host_heartbeats (host, online, beat, last_seen)
+                   SELECT id, true, 1, clock() + interval '1 day' FROM hosts
+                   ON CONFLICT (host) DO UPDATE SET online = true, beat = 1, last_seen = excluded.last_seen"""
             )
             await conn.execute(
                 """INSERT INTO session_leases (host, ids)

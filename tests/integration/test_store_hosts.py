@@ -176,6 +176,20 @@ async def test_a_host_that_beats_while_the_sweep_looks_is_not_marked(pool: Pool)
         assert await conn.fetchval("SELECT online FROM host_heartbeats")
 
 
+async def test_a_beat_of_a_host_whose_row_is_held_is_passed_over_and_holds_up_nobody(pool: Pool) -> None:
+    async with pool.acquire() as conn, pool.acquire() as other:
+        held, free = await beating(conn, 2)
+        await conn.execute("SET lock_timeout = '100 ms'")
+        async with other.transaction():
+            await other.execute("SELECT FROM host_heartbeats WHERE host = $1 FOR UPDATE", held)
+            said = [Beat(host_id=host, boot=1, beat=2) for host in (held, free)]
+            passed, counted = await hosts.update_last_seen(conn, said)
+            assert passed.known and not passed.counted and not passed.returned and passed.known_boot == 0
+            assert counted.counted
+        (counted,) = await hosts.update_last_seen(conn, [Beat(host_id=held, boot=1, beat=3)])
+        assert counted.counted
+
+
 async def test_two_sweeps_at_once_mark_each_host_once(pool: Pool) -> None:
     async with pool.acquire() as conn:
         made = await beating(conn, 40)

@@ -81,7 +81,8 @@ async def update_status_and_last_seen(conn: Connection, rows: Sequence[Heard]) -
 async def update_last_seen(conn: Connection, beats: Sequence[Beat]) -> list[Beaten]:
     """Takes one heartbeat of each host, in one statement that updates in place; tells what became of each, in the order given.
 
-    The caller announces who `returned`, and answers one that did not count with a request for a report.
+    The caller announces who `returned`, and answers one that did not count with a request for a report. A beat whose host's row
+    somebody else holds right now does not count either: the next one will.
     """
     if not beats:
         return []

@@ -8,13 +8,14 @@ RETURNING b.host;
 
 -- name: update_last_seen
 -- Only what is above the known (boot, beat) counts; who has no boot never reports, so none is waited for; without a boot it is always
--- the newest. The rows are locked in key order first. Told are those of whom there is something to tell, few of many.
+-- the newest. The rows are locked in key order first; one that is held right now (its host's report is applied) is passed over, so that
+-- nobody else's beat waits. Told are those of whom there is something to tell, few of many.
 WITH said AS (
     SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])
          AS u (host, boot, beat, live_count, live_xor)
 ), known AS (
     SELECT b.host, b.online, b.boot, b.beat, b.last_seen FROM host_heartbeats b
-    WHERE b.host IN (SELECT host FROM said) ORDER BY b.host FOR UPDATE
+    WHERE b.host IN (SELECT host FROM said) ORDER BY b.host FOR UPDATE SKIP LOCKED
 ), beaten AS (
     UPDATE host_heartbeats b
     SET online = true, last_seen = clock(),
@@ -27,7 +28,8 @@ WITH said AS (
     WHERE b.host = k.host AND (s.boot IS NULL OR (s.boot, s.beat) > (k.boot, k.beat))
     RETURNING b.host
 )
-SELECT s.host, k.host IS NOT NULL AS known, b.host IS NOT NULL AS counted, k.online, k.boot, k.beat, k.last_seen
+SELECT s.host, k.host IS NOT NULL OR EXISTS (SELECT FROM host_heartbeats h WHERE h.host = s.host) AS known,
+       b.host IS NOT NULL AS counted, k.online, k.boot, k.beat, k.last_seen
 FROM said s LEFT JOIN known k ON k.host = s.host LEFT JOIN beaten b ON b.host = s.host
 WHERE k.host IS NULL OR NOT k.online OR b.host IS NULL;
 
