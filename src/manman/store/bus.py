@@ -18,8 +18,8 @@ import msgspec
 
 from manman.domain.ids import Chance
 from manman.errors import ManManError, OutOfReach, Unavailable
-from manman.events import keeping
 from manman.events.bus import Consumer, Depth, Outcome, Outgoing, QueueMissing, Topology
+from manman.events.rabbit import keeping
 from manman.observability import get_logger
 from manman.store import bus_consumer, bus_publish, bus_queues
 from manman.store import pool as pools

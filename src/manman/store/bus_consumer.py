@@ -10,8 +10,8 @@ from datetime import timedelta
 from typing import Any, Protocol
 
 from manman.errors import ManManError, Unavailable
-from manman.events import keeping
 from manman.events.bus import Delivery
+from manman.events.rabbit import keeping
 from manman.store import bus_publish
 from manman.store.pool import Connection
 from manman.store.sql import load

@@ -12,9 +12,8 @@ import pika
 
 from manman.domain.ids import Chance
 from manman.errors import ManManError, OutOfReach, Unavailable
-from manman.events import keeping
 from manman.events.bus import Consumer, Depth, Outcome, Outgoing, Topology
-from manman.events.rabbit import declaring, link
+from manman.events.rabbit import declaring, keeping, link
 from manman.events.rabbit.consumer import RabbitConsumer
 from manman.events.rabbit.lane import LaneConnection
 from manman.events.rabbit.publisher import Publisher

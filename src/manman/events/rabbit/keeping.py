@@ -1,4 +1,4 @@
-"""How tasks of a bus end."""
+"""How tasks of a bus end, also of the one on PostgreSQL; of AMQP it knows nothing."""
 
 from __future__ import annotations
 
