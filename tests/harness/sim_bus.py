@@ -31,6 +31,7 @@ from manman.events.bus import (
 
 EXCLUSIVE_HELD = 8.0  # seconds at most that a dead connection holds its exclusive queue
 FROZEN_SEEN_AFTER = 6.7
+CANCELLED_HELD = 10.0  # where a consumer only cancels: its channel, and what it had, lives on
 SIGNS = ("health.heartbeat.", "status.host.online.")
 
 
@@ -83,6 +84,7 @@ class Broker:
     bindings: list[tuple[str, str, str]] = field(default_factory=list)
     hashing: dict[str, str] = field(default_factory=dict)
     links: list[tuple[str, str, str]] = field(default_factory=list)
+    ring: int = 0
     published: list[tuple[float, Outgoing]] = field(default_factory=list)
     beats: list[tuple[bytes, float, float]] = field(default_factory=list)
     heard: dict[int, float] = field(default_factory=dict)
@@ -116,7 +118,7 @@ class Broker:
             return [message.key] if message.key in self.queues else []
         bound = [(pattern, q) for source, pattern, q in self.bindings if source == exchange and q in self.queues]
         if exchange in self.hashing:
-            value = str(message.headers.get(self.hashing[exchange], ""))
+            value = f"{self.ring} {message.headers.get(self.hashing[exchange], '')}"
             return [bound[zlib.crc32(value.encode()) % len(bound)][1]] if bound else []
         found = [q for pattern, q in bound if topics.matches(pattern, message.key)]
         for target, source, pattern in self.links:
@@ -185,8 +187,9 @@ class Broker:
         queue.news.notify()
 
     def restart(self) -> None:
-        """The broker goes and comes back: connections are gone, queues stay, but exclusive ones."""
+        """The broker goes and comes back: connections are gone, queues stay, but exclusive ones; its hash rings are built anew."""
         self.down = True
+        self.ring += 1
         for name in [n for n, queue in self.queues.items() if queue.owner is not None]:
             del self.queues[name]
         for bus in list(self.buses):
@@ -390,7 +393,7 @@ class Consumer:
             self.bus.broker.returned(self.queue, mine)
 
         self.queue.news.notify()
-        self.bus.time.call_at(self.bus.time.now + 3.0, later)
+        self.bus.time.call_at(self.bus.time.now + CANCELLED_HELD, later)
 
     async def get_batch(
         self, most: int, linger: timedelta = timedelta(0), wait: timedelta | None = None

@@ -20,6 +20,7 @@ from manman.processor.consumer import EventConsumer
 from manman.processor.expired import ExpiredConsumer
 from manman.processor.heartbeats import HeartbeatConsumer
 from manman.processor.leading import Lease
+from manman.processor.order import Order
 from manman.processor.partitions import Marks, Share
 from manman.processor.relay import Relay
 from manman.processor.repartitioning import Repartitioning
@@ -144,6 +145,7 @@ class Replica:
                 pass
 
     def _events(self, queue: str) -> EventConsumer:
+        marks = Marks(self.pool)  # type: ignore[arg-type]
         return EventConsumer(
             bus=self.bus,  # type: ignore[arg-type]
             queue=queue,
@@ -152,7 +154,8 @@ class Replica:
             ways=Transactions(self.pool, self.rules),  # type: ignore[arg-type]
             backoff=self.backoff(),
             loop_time=lambda: self.time.now,
-            ended=Marks(self.pool).ended,  # type: ignore[arg-type]
+            ended=marks.ended,
+            order=None if queue == topics.EVENTS_QUEUE else Order(marks.settled),
         )
 
     def _heartbeats(self) -> HeartbeatConsumer:

@@ -254,7 +254,7 @@ ALL: dict[str, Mutation] = {
         minutes=1,
     ),
     "closing the channel": Mutation(
-        kept, ("slow_database", "cut_replica", "kill_replica"), change=cancels, count=60, asks_every=1.0
+        kept, ("slow_database", "kill_replica", "lose_confirm"), change=cancels, count=60, asks_every=1.0
     ),
     "the pulse": Mutation(without_ear, ("broker_down", "database_down")),
     "the re-send order": Mutation(kept, ("broker_down", "cut_agent", "lose_confirm"), change=shuffled),
