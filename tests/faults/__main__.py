@@ -29,7 +29,7 @@ def main(words: list[str]) -> int:
     failed = []
     try:
         for seed in seeds:
-            plan = plan_of(seed, seconds=seconds, replicas=replicas, hosts=hosts)
+            plan = plan_of(seed, seconds=seconds, replicas=replicas, hosts=hosts, partitions=(4, 6))
             print(plan.text(), flush=True)
             began = time.monotonic()
             told = asyncio.run(faulty(plan, services, lambda said: print(f"  {said}", flush=True)))

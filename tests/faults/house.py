@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
-from harness.checker import History, Sample, agreeing, check
+from harness.checker import History, Sample, agreeing, check, kept
 from harness.processes import spawn
 from harness.proxy import Proxy
 from harness.real_agent import Controls, file_of, load, save
@@ -29,7 +29,7 @@ from faults.services import FULL, Services
 from manman.domain import hosts as host_rules
 from manman.domain.ids import HostId
 from manman.errors import ManManError
-from manman.events import topics, topology
+from manman.events import topology
 from manman.events.bus import Bus
 from manman.events.rabbit import bus as rabbit
 from manman.store import batches
@@ -253,6 +253,16 @@ class House:
         self._others.append(process)
         return process
 
+    async def partitions(self, *words: object) -> int:
+        """`manman processor partitions …`; its exit code."""
+        command = [sys.executable, "-m", "manman", "processor", "partitions", *map(str, words)]
+        database = self.services.postgres.url(self.database)
+        told = {**os.environ, "DATABASE_URL": database, "RABBITMQ_URL": self.services.rabbitmq.url()}
+        process = spawn(command, env=told, cwd=self.folder, log=self.folder / "partitions.out")
+        self._others.append(process)
+        code: int | None = await asyncio.to_thread(_waited, process, 120)
+        return -1 if code is None else code
+
     async def _all_up(self) -> None:
         async def up() -> bool:
             online: int = await self.monitor.fetchval("SELECT count(*) FROM host_heartbeats WHERE online")
@@ -334,12 +344,17 @@ class House:
             if child.frozen:
                 child.signal(signal.SIGCONT)
                 child.frozen = False
-        for child in self.processors:
-            if not child.is_alive:
-                self.start_processor(child)
-        for host, child in self.agents.items():
-            if not child.is_alive:
-                self.start_agent(host)
+        for child in [child for child in self.processors if not child.is_alive]:
+            self.start_processor(child)
+        for host in [host for host, child in self.agents.items() if not child.is_alive]:
+            self.start_agent(host)
+        await self._repartitioned()
+
+    async def _repartitioned(self) -> None:
+        """The last number of partitions that was asked for is there."""
+        counts = [fault.which for fault in self.plan.faults if fault.kind == "partitions"]
+        if counts and await self.partitions(counts[-1], "--timeout", 100) != 0:
+            self.failures.append(f"there are not {counts[-1]} partitions, see {self.folder}/partitions.out")
 
     async def _without_full(self) -> bool:
         assert self.bus is not None
@@ -357,15 +372,13 @@ class House:
         return await gather.gather(self)
 
     async def _is_at_rest(self) -> bool:
-        assert self.bus is not None
         with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ManManError):
             await self.remonitor()
             if any(load(file_of(self.folder, host)).disk.waiting for host in self.hosts):
                 return False
-            if (await self.bus.depth(topics.EVENTS_QUEUE)).ready:
-                return False
             history = await gather.gather(self)
-            return not history.leftover and not list(agreeing(history)) and not _unpublished(history)
+            waits = history.leftover or list(agreeing(history)) or list(kept(history)) or _unpublished(history)
+            return not waits
         return False
 
     async def end(self) -> None:
@@ -399,9 +412,9 @@ class House:
         await asyncio.sleep(0.05)  # what was aborted ends in the loop's next turns
 
 
-def _waited(process: subprocess.Popen[bytes]) -> int | None:
+def _waited(process: subprocess.Popen[bytes], seconds: float = 60) -> int | None:
     try:
-        return process.wait(60)
+        return process.wait(seconds)
     except subprocess.TimeoutExpired:
         return None
 

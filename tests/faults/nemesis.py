@@ -283,6 +283,17 @@ class Nemesis:
 
         await self._server("database", immediately, database.start, fault.span)
 
+    async def partitions(self, fault: Fault) -> None:
+        """Somebody asks for another number of partitions, until he is heard."""
+
+        async def ask() -> None:
+            for _ in range(20):
+                if await self.house.partitions(fault.which, "--no-wait") == 0:
+                    return
+                await asyncio.sleep(1)
+
+        self.later(0.0, ask, name="server")
+
     async def purge(self, fault: Fault) -> None:
         """Somebody empties a host's queue."""
         bus: Any = self.house.bus

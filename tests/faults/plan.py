@@ -80,8 +80,11 @@ class Plan:
         return "\n".join(lines + [f"  {fault}" for fault in self.faults])
 
 
-def plan_of(seed: int, *, seconds: float = 25.0, replicas: int = 2, hosts: int = 2) -> Plan:
-    """The plan that a seed draws; a longer run has more faults, about one in three seconds."""
+def plan_of(
+    seed: int, *, seconds: float = 25.0, replicas: int = 2, hosts: int = 2, partitions: tuple[int, ...] = ()
+) -> Plan:
+    """The plan that a seed draws; a longer run has more faults, about one in three seconds. `partitions`: their number at first, and
+    what it is changed to over the time of the run."""
     chance = random.Random(f"faults {seed}")
     kinds = chance.choices(list(KINDS), list(KINDS.values()), k=round(seconds / 3))
     faults = [
@@ -92,6 +95,10 @@ def plan_of(seed: int, *, seconds: float = 25.0, replicas: int = 2, hosts: int =
             span=round(min(0.5 + chance.expovariate(1 / 4), 20.0, seconds / 2), 2),
         )
         for kind in kinds
+    ]
+    faults += [
+        Fault(at=round(0.5 + place * seconds / len(partitions), 2), kind="partitions", which=count)
+        for place, count in enumerate(partitions)
     ]
     return Plan(
         seed=seed,

@@ -88,6 +88,8 @@ class Services:
         bus = await rabbit.connect(self.rabbitmq.url(), name="director")
         names = [topics.EVENTS_QUEUE, topics.HEARTBEAT_QUEUE, topics.EXPIRED_QUEUE, QUEUE, FULL]
         names += [topics.host_commands(host) for host in range(1, hosts + 1)]  # type: ignore[arg-type]
+        generations = [(generation, count) for generation in range(1, 6) for count in range(8)]
+        names += [topics.partition(topics.EVENTS_QUEUE, generation, count, 8) for generation, count in generations]
         for name in names:
             await bus.delete_queue(name)
         await bus.close()

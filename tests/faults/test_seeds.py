@@ -9,9 +9,9 @@ from faults.services import Services
 pytestmark = pytest.mark.timeout(600)
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_all_rules_hold_whatever_a_seed_does(seed: int, services: Services) -> None:
-    plan = plan_of(seed, seconds=18)
+@pytest.mark.parametrize(("seed", "partitions"), [(1, ()), (2, ()), (3, (2, 3))])
+def test_all_rules_hold_whatever_a_seed_does(seed: int, partitions: tuple[int, ...], services: Services) -> None:
+    plan = plan_of(seed, seconds=18, partitions=partitions)
     told = run(plan, services)
     assert told.violations == [], told.text(plan)
     assert told.history.accepted and told.history.external
