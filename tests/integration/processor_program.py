@@ -1,5 +1,7 @@
 """A processor as a process: `python -m integration.processor_program '{"kind": …, "url": …, "database": …, "port": …}' [deadly]`.
 
+`"settings": {…}` beside them replaces settings of the processor.
+
 With `deadly` a session message whose detail is "deadly" ends the process as `kill -9` does.
 """
 
@@ -23,7 +25,7 @@ from manman.store.settings import DatabaseSettings
 
 async def run(told: dict[str, Any]) -> None:
     place = Place(told["kind"], told["url"])
-    settings = msgspec.structs.replace(settings_of(), health_check_port=told["port"])
+    settings = msgspec.structs.replace(settings_of(), health_check_port=told["port"], **told.get("settings", {}))
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     async with place.bus(topology.exchanges()) as bus:

@@ -6,11 +6,11 @@ leases are given up, so that it leads at once. What does not end within the shut
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from manman.domain.ids import Chance
 from manman.errors import BadSetting, Transient, is_transient
@@ -49,6 +49,7 @@ T = TypeVar("T")
 PULSE_EVERY = 1.0
 GAUGES_EVERY = 2.0
 RELAY_LOOKS_EVERY = 1.0
+CUT_BEFORE = 5.0  # seconds of the shutdown timeout that are left when work in flight is cut
 PARTITIONS_LOOKS_EVERY = 1.0
 
 
@@ -120,16 +121,29 @@ class Processor:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set. Raises `OutOfReach` when the database cannot be reached at the start."""
-        pool = self._pool or await pools.connect(self.database)
+        pool = self._pool or await _unless(stop, pools.connect(self.database))
+        if pool is None:
+            return
         try:
-            await self._declare(stop)
+            await _unless(stop, self._begin(pool, stop))
             if not stop.is_set():
-                async with pool.transaction() as conn:
-                    await installation.notice_cluster(conn)
                 await self._work(pool, stop)
         finally:
             if self._pool is None:
                 await pool.close()
+
+    async def _begin(self, pool: Pool, stop: asyncio.Event) -> None:
+        """What comes before the loops; a database that goes meanwhile is waited for."""
+        await self._declare(stop)
+        backoff = self._backoff()
+        while not stop.is_set():
+            try:
+                async with pool.transaction() as conn:
+                    await installation.notice_cluster(conn)
+                return
+            except Transient as error:
+                log.warning("database_awaited", reason=str(error))
+                await backoff.wait(stop)
 
     async def _declare(self, stop: asyncio.Event) -> None:
         """Make exchanges and queues; a broker that is away is waited for."""
@@ -147,7 +161,9 @@ class Processor:
         holder = self._chance(8).hex()
         relays, sweeps, changes = (Lease(name, holder, pool) for name in ("relay", "sweeps", "partitions"))
         gauges = Gauges(pool, self.rules)
-        share = Share(self.bus, self.broker.queue_name, holder, lambda queue: self._consumer(queue, pool), self._backoff)
+        share = Share(
+            self.bus, self.broker.queue_name, holder, lambda queue: self._consumer(queue, pool), self._backoff
+        )
         self.share = share
         loop_time = asyncio.get_running_loop().time
         repartitioning = Repartitioning(changes, self.bus, self.broker.queue_name, loop_time)
@@ -164,22 +180,31 @@ class Processor:
             self._commands(relays, stop),
             *(self._sweep(sweep, sweeps, stop) for sweep in self._sweeps()),
         ]
-        if self._serve_health:
-            loops.append(self._probes(stop))
         log.info("processor_started", holder=holder, queue=self.broker.queue_name)
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(loop) for loop in loops]
-            group.create_task(self._end(tasks, stop))
+            ended = asyncio.Event()
+            group.create_task(self._end(tasks, pool, stop, ended))
+            if self._serve_health:
+                group.create_task(self._probes(ended))
         log.info("processor_stopped", holder=holder)
 
-    async def _end(self, tasks: list[asyncio.Task[None]], stop: asyncio.Event) -> None:
-        """Wait for the end, give work in flight its time, then cut what is left."""
+    async def _end(
+        self, tasks: list[asyncio.Task[None]], pool: Pool, stop: asyncio.Event, ended: asyncio.Event
+    ) -> None:
+        """Wait for the end, give work in flight its time, then cut what is left: a database that is frozen answers nothing. Probes
+        say until the last that it ends."""
         await stop.wait()
         self.health.stopping = True
-        _, late = await asyncio.wait(tasks, timeout=self.settings.shutdown_timeout_seconds)
+        most = self.settings.shutdown_timeout_seconds
+        _, late = await asyncio.wait(tasks, timeout=max(most - CUT_BEFORE, most / 2))
         for task in late:
             log.warning("work_was_cut", task=task.get_name())
             task.cancel()
+        if late:
+            pool.cut()
+            await asyncio.wait(late, timeout=CUT_BEFORE / 2)
+        ended.set()
 
     def _describe(self, gauges: Gauges, share: Share, change: Repartitioning, *leases: Lease) -> None:
         self.health.required["database"] = lambda: gauges.database
@@ -321,12 +346,24 @@ class Processor:
         backoff.reset()
         return done
 
-    async def _probes(self, stop: asyncio.Event) -> None:
+    async def _probes(self, ended: asyncio.Event) -> None:
         port = self.settings.health_check_port
         try:
-            await serve(port, self.health, stop)
+            await serve(port, self.health, ended)
         except OSError as error:
             raise BadSetting(f"HEALTH_CHECK_PORT: port {port} cannot be used: {error.strerror}") from error
+
+
+async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
+    """What the work returns; None when `stop` was set before it ended: then it is given up."""
+    doing, stopped = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait((doing, stopped), return_when=asyncio.FIRST_COMPLETED)
+        return doing.result() if doing.done() else None
+    finally:
+        for task in (doing, stopped):
+            task.cancel()
+        await asyncio.wait((doing, stopped), timeout=CUT_BEFORE)
 
 
 async def _until(event: asyncio.Event, stop: asyncio.Event, seconds: float) -> bool:

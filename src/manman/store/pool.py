@@ -177,6 +177,10 @@ class Pool:
         """Connections open and unused now."""
         return int(self._inner.get_idle_size())
 
+    def cut(self) -> None:
+        """Ends all connections at once, whatever they wait for: what is in flight fails, and is rolled back."""
+        self._inner.terminate()
+
     async def close(self) -> None:
         """Ends all connections; those in use get 5 s."""
         try:
