@@ -26,7 +26,7 @@ reference: .venv/.dev ; @$(PY) tools/reference.py && $(PY) tools/reference_api.p
 SEEDS ?= 50
 sim: .venv/.dev ; @exec env PYTHONPATH=tests $(PY) -m sim $(if $(SEED),=$(SEED),$(SEEDS))
 SECONDS ?= 180
-faults: .venv/.dev ; @exec env PYTHONPATH=tests $(PY) -m faults $(if $(SEED),=$(SEED),$(SEEDS)) $(SECONDS)
+faults: .venv/.dev ; @exec env PYTHONPATH=tests $(PY) -m faults $(if $(SEED),=$(SEED),$(if $(filter file,$(origin SEEDS)),6,$(SEEDS))) $(SECONDS)
 check: .venv/.dev
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
