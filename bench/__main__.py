@@ -19,7 +19,10 @@ def main(wanted: list[str]) -> int:
     sys.path.insert(0, str(HERE.parent / "tests"))
     from harness import shared
 
+    from bench import places
+
     home = shared.begin()
+    database = places.start_database()
     try:
         for name in wanted or PARTS:
             print(name, flush=True)
@@ -30,6 +33,7 @@ def main(wanted: list[str]) -> int:
             report.keep(name, figures, before)
             report.write()
     finally:
+        database.stop()
         if home is not None:
             shared.end(home)
     return 0

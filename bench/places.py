@@ -1,6 +1,7 @@
 """Where a run happens: a vhost and a database of their own, the processor on them, and what each program costs."""
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -10,15 +11,18 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import psutil
-from harness import rabbitmq, shared, templates
+from harness import postgres, rabbitmq, shared, templates
 
 from bench.world import World, prepare
 from manman.events import topics, topology
 from manman.events.bus import Binding, Kind, Outgoing, Queue, Topology
 from manman.events.rabbit import bus as rabbit
+from manman.store import migrate
 
 PUBLISH_BATCH = 2000
 RECORDER = "bench-recorder"
+DATABASE = "durable"
+DURABLE = {"fsync": "on", "full_page_writes": "on"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,19 @@ class Place:
 
     broker: str
     database: str
+
+
+def start_database() -> postgres.Postgres:
+    """The PostgreSQL of a bench run: a commit is on the disk when it says so, which the one that tests share leaves out."""
+    server = postgres.Postgres(shared.home() / DATABASE)
+    usual = dict(postgres.SETTINGS)
+    postgres.SETTINGS.update(DURABLE)
+    server.start()
+    postgres.SETTINGS.update(usual)
+    postgres.execute(server.url(), f"create database {templates.TEMPLATE}")
+    asyncio.run(migrate.up(server.url(templates.TEMPLATE)))
+    (shared.home() / f"{DATABASE}.json").write_text(json.dumps({"url": server.url()}))
+    return server
 
 
 async def place(world: World) -> Place:
@@ -44,8 +61,8 @@ async def place(world: World) -> Place:
 
 def clone(name: str) -> str:
     """A fresh, migrated database."""
-    server = str(shared.service("postgres15")["url"])
-    templates.clone(server, name, templates.template(15))
+    server = str(shared.service(DATABASE)["url"])
+    templates.clone(server, name, templates.TEMPLATE)
     return server.rsplit("/", 1)[0] + "/" + name
 
 

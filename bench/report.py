@@ -35,7 +35,7 @@ TITLES = {
 NOTES = {
     "processor": "The same 100,000 events (1,000 sessions side by side, each pending → starting → running → stopping → stopped, 20 "
     "times) wait in a quorum queue; 40,000 of them are announced on `external`. (a) runs with everything on: history, inbox, "
-    "outbox, numbered events, confirms; its time is from the first announcement to the last. "
+    "outbox, numbered events, confirms; its time is from the first announcement to the last. PostgreSQL syncs every commit to the disk. "
     "(b) takes 3,000 of them. (c) uses the same client library.",
     "latency": "Publisher, broker, database, processor and recorder share the machine; the first 2 s of 10 are not counted.",
     "growth": "10,000 sessions go their whole way, each on a deployment of its own, on 1,000 and on 10,000 of 100,000 hosts.",
@@ -135,8 +135,19 @@ def _bottleneck(kept: Mapping[str, Any]) -> str:
     most, part = max(whole, key=lambda k: whole[k]), max(inside, key=lambda k: inside[k])
     return (
         f"Where the CPU goes under full load: of all that the three programs use, {whole[most]:.0f} % is that of {most}; "
-        f"within the processor most goes to {part} ({inside[part]:.0f} %)."
-    )
+        f"within the processor most goes to {part} ({inside[part]:.0f} %). {_cores(kept)}"
+    ).strip()
+
+
+def _cores(kept: Mapping[str, Any]) -> str:
+    """How much of the machine the three programs use at the measured rate: where it is most of it, the processors are the limit."""
+    figures = {f["what"]: f["amount"] for f in kept.get("processor", {}).get("figures", ())}
+    spent = sum(amount for what, amount in figures.items() if what.startswith("(a): CPU"))
+    rate = figures.get("(a) this processor", 0.0)
+    if not spent or not rate:
+        return ""
+    used = rate * spent / 1e6
+    return f"At {shown(rate)} events/s they use {used:.1f} of {psutil.cpu_count()} cores; the recorder and the system have the rest."
 
 
 def _section(part: str, kept: Mapping[str, Any]) -> list[str]:

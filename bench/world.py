@@ -75,8 +75,9 @@ async def prepare(database_url: str, world: World) -> None:
                 IDS_PER_HOST,
             )
             await conn.execute(
-                """INSERT INTO deployments (name, host, config, config_revision, status, desired, created_at, updated_at)
-                   SELECT 'deployment-' || n, 1 + n % $1::int, 1, 1, 'ready', 'running', clock(), clock()
+                """INSERT INTO deployments (name, host, config, config_revision, status, desired, desired_version, seen_version,
+                                            created_at, updated_at)
+                   SELECT 'deployment-' || n, 1 + n % $1::int, 1, 1, 'ready', 'running', 1, 1, clock(), clock()
                      FROM generate_series(0, $2::int - 1) n""",
                 world.hosts,
                 world.deployments,
@@ -136,6 +137,7 @@ def message(host: int, deployment: int, session: int, word: str, run: int, seque
         cause="restart_policy" if first else None,
         exit_code=0 if word == "stopped" else None,
         reason="exited" if word == "stopped" else None,
+        desired_version=1,
     )
     event = envelope.attributes(
         id=str(uuid.uuid4()),

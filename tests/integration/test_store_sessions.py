@@ -114,6 +114,22 @@ async def test_many_rows_are_one_statement(pool: Pool) -> None:
         assert await conn.fetchval("SELECT count(*) FROM sessions WHERE status = 'running'") == 50
 
 
+async def test_statements_that_travel_together_keep_their_own_parameters(pool: Pool) -> None:
+    async with pool.acquire() as conn:
+        host = await a_host(conn)
+        row = a_session(1, await a_deployment(conn, host), host)
+        later = a_session(2, await a_deployment(conn, host), host)
+        parts = [
+            sessions.insert([row], deadline=timedelta(seconds=60)),
+            session_leases.write({host: ((5, 9),)}),
+            sessions.insert([later], deadline=timedelta(seconds=120)),
+        ]
+        await together(conn, parts)
+        due = await conn.fetch("SELECT deadline_at - clock() > interval '90 seconds' AS late FROM sessions ORDER BY id")
+        assert [d["late"] for d in due] == [False, True]
+        assert await conn.fetchval("SELECT ids::text FROM session_leases WHERE host = $1", host) == "{[5,10)}"
+
+
 async def test_two_live_sessions_of_a_deployment_are_a_violation(pool: Pool) -> None:
     async with pool.acquire() as conn:
         host = await a_host(conn)
