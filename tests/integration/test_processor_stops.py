@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -32,10 +33,10 @@ async def own_database(own_postgres: Postgres) -> str:
 
 
 @contextmanager
-def program(place: Place, database_url: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
+def program(place: Place, database_url: str, port: int, **settings: Any) -> Iterator[subprocess.Popen[bytes]]:
     """A processor in a process of its own that tells what it does."""
     told = {"kind": place.kind, "url": place.url, "database": database_url, "port": port}
-    described = json.dumps({**told, "settings": {"shutdown_timeout_seconds": SHUTDOWN}})
+    described = json.dumps({**told, "settings": {"shutdown_timeout_seconds": SHUTDOWN, **settings}})
     command = [sys.executable, "-m", "integration.processor_program", described]
     running = subprocess.Popen(command, cwd=TESTS, stderr=subprocess.PIPE)
     try:
