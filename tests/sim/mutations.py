@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -179,7 +180,9 @@ def with_the_highest_seen() -> AbstractContextManager[None]:
 
 
 def without_taking_back() -> AbstractContextManager[None]:
-    return patch.object(deadlines.deployments, "wished", lambda deployment, desired: deployment)
+    """The sweep ends the session, and leaves the wish as it is."""
+    left = SimpleNamespace(wished=lambda deployment, desired, **_: deployment)
+    return patch.object(deadlines, "deployments", left)
 
 
 @contextmanager
