@@ -35,6 +35,14 @@ def test_it_is_parked_once_its_host_has_seen_the_stop_and_nothing_lives() -> Non
     assert not parked(replace(IDLE, desired=Desired.RUNNING), live=False)
 
 
+def test_a_ready_that_was_on_its_way_when_it_was_reinstalled_says_nothing_of_the_new_install() -> None:
+    again = replace(IDLE, status=Install.INSTALLING, version=2)
+    assert installed(again, "ready", None, "", 1).status is Install.INSTALLING
+    assert installed(again, "install_failed", None, "no disk", 1) == again
+    assert installed(again, "ready", None, "", 2).status is Install.READY
+    assert installed(again, "ready", None, "", None).status is Install.READY
+
+
 def test_one_that_gave_up_at_this_version_is_parked() -> None:
     given_up = replace(IDLE, desired=Desired.RUNNING, gave_up="limit", gave_up_version=4)
     assert parked(given_up, live=False)

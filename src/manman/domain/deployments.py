@@ -144,7 +144,8 @@ def gave_up(deployment: Deployment, reason: str | None, version: int | None) -> 
 def installed(
     deployment: Deployment, word: str, progress: float | None, detail: str, version: int | None
 ) -> Deployment:
-    """The row after its host said how far the install is; `removed` marks it as gone. An old version's word changes nothing."""
+    """The row after its host said how far the install is; `removed` marks it as gone. An old version's word changes nothing: what
+    is still on its way from before a reinstall says nothing of the new one."""
     if version is not None and version < deployment.seen_deployment_version:
         return deployment
     seen_version = max(version or 0, deployment.seen_deployment_version)
@@ -152,6 +153,8 @@ def installed(
         return replace(deployment, removed=True, seen_deployment_version=seen_version)
     if deployment.status is Install.REMOVING:
         return deployment
+    if version is not None and version < deployment.version and deployment.status is Install.INSTALLING:
+        return replace(deployment, seen_deployment_version=seen_version)
     status = Install(word)
     shown = progress if status is Install.INSTALLING else None
     return replace(deployment, status=status, progress=shown, detail=detail, seen_deployment_version=seen_version)
