@@ -147,7 +147,7 @@ def _cores(kept: Mapping[str, Any]) -> str:
     if not spent or not rate:
         return ""
     used = rate * spent / 1e6
-    return f"At {shown(rate)} events/s they use {used:.1f} of {psutil.cpu_count()} cores; the recorder and the system have the rest."
+    return f"At {shown(rate)} events/s they use {used:.1f} of {psutil.cpu_count()} cores."
 
 
 def _section(part: str, kept: Mapping[str, Any]) -> list[str]:
