@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from integration.processor_house import PATIENCE, Agent, House, settings_of
 from manman.domain import partitions as rules
 from manman.errors import Transient
 from manman.events import topics, topology
-from manman.events.bus import Outgoing, QueueMissing
+from manman.events.bus import Outcome, Outgoing, QueueMissing
 from manman.events.settings import BrokerSettings
 from manman.processor.service import Processor
 from manman.store import leadership, partitions
@@ -80,11 +80,12 @@ async def until_shared(home: House, replicas: int, count: int) -> rules.Generati
     """Until so many replicas live, `count` partitions are all there is, and each is consumed by one of them."""
 
     async def there() -> rules.Generation | None:
+        await asyncio.sleep(0.2)  # each look asks the broker for every queue
         begun = await generations(home)
         if len(begun) != 1 or begun[0].partitions != count or len(await live(home)) != replicas:
             return None
         for queue in queues(begun[0]):
-            with contextlib.suppress(QueueMissing):
+            with contextlib.suppress(Transient):  # missing, or a broker too busy to say
                 if (await home.bus.depth(queue)).consumers == 1:
                     continue
             return None
@@ -92,6 +93,18 @@ async def until_shared(home: House, replicas: int, count: int) -> rules.Generati
 
     found: rules.Generation = await home.until(f"{count} partitions of {replicas} replicas", there)
     return found
+
+
+async def surely(act: Callable[[], Awaitable[None]]) -> None:
+    """Do what may be repeated until the broker did it."""
+    for _ in range(100):
+        try:
+            await act()
+        except Transient:
+            await asyncio.sleep(0.2)
+        else:
+            return
+    await act()
 
 
 def queues(one: rules.Generation) -> list[str]:
@@ -163,10 +176,10 @@ class Load:
 
     async def _say(self, message: Outgoing) -> None:
         """As an agent does: sent again until it is confirmed, and nothing after it before."""
-        while True:
+        outcomes: list[Outcome] = []
+        while outcomes != [Outcome.CONFIRMED]:
             try:
-                await self.home.publish(message)
-                return
+                outcomes = await self.home.bus.publish([message])
             except Transient:
                 await asyncio.sleep(0.1)
 

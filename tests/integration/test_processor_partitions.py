@@ -5,11 +5,11 @@ import os
 import signal
 from collections import Counter
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import asyncpg
+import msgspec
 import pytest
 from contract.places import Place
 from harness.rabbitmq import RabbitMQ
@@ -26,6 +26,7 @@ from integration.processor_replicas import (
     process,
     queues,
     replica,
+    surely,
     until_shared,
 )
 
@@ -105,6 +106,20 @@ async def test_one_partition_needs_no_plugin_and_keeps_its_name(place: Place, da
                 await asyncio.sleep(0.2)
     finally:
         await asyncio.to_thread(broker.stop)
+
+
+async def test_without_a_broker_there_is_one_partition_and_the_command_says_why(database_url: str) -> None:
+    async with house(Place("postgresql", database_url), database_url) as home:
+        await until_shared(home, 1, 1)
+        code, said = await command(database_url, None, "4")
+        assert (code, "the bus on PostgreSQL has no partitions" in said) == (4, True)
+        assert (await command(database_url, None, "1"))[0] == 0
+        code, said = await command(database_url, None, "--json")
+        assert code == 0
+        assert msgspec.json.decode(said)["queues"][0]["queue"] == topics.EVENTS_QUEUE
+        for wrong in ("0", "65"):
+            code, said = await command(database_url, None, wrong)
+            assert (code, "must be from 1 to 64" in said) == (2, True)
 
 
 @pytest.mark.parametrize("way", [signal.SIGKILL, signal.SIGSTOP])
@@ -209,8 +224,8 @@ async def test_hosts_that_move_to_other_partitions_keep_their_order(home: House,
         waited = early()
         # The hash ring in another order, as a broker that starts again may build it.
         first = Binding(queue=queues(one)[0], exchange=topics.partitions_exchange(one.number), pattern=EQUAL_WEIGHT)
-        await home.bus.unbind(Topology(bindings=(first,)))
-        await home.bus.declare(Topology(bindings=(first,)), lasting=False)
+        await surely(lambda: home.bus.unbind(Topology(bindings=(first,))))
+        await surely(lambda: home.bus.declare(Topology(bindings=(first,)), lasting=False))
         for agent in agents:
             await agent.session(sessions[agent.id], "stopping")
             await agent.session(sessions[agent.id], "stopped", exit_code=0)
@@ -246,7 +261,7 @@ async def test_a_broker_that_is_killed_under_load_loses_and_reorders_nothing(
 async def test_a_partition_that_somebody_deleted_is_made_and_bound_again(home: House) -> None:
     await ask(home, 2)
     one = await until_shared(home, 1, 2)
-    await home.bus.delete_queue(queues(one)[1])
+    await surely(lambda: home.bus.delete_queue(queues(one)[1]))
     await until_shared(home, 1, 2)
     async with Load(home, 8) as load:
         await asyncio.sleep(0.5)
@@ -302,11 +317,13 @@ async def test_what_came_too_late_for_the_marks_is_consumed_before_its_queue_goe
     async with house(place, database_url) as home:
         agent = await home.host()
         session = await home.session(await home.deployment(agent))
-        message = replace(agent.message("session", "starting", {"session_id": session}), exchange="late")
+        message = msgspec.structs.replace(
+            agent.message("session", "starting", {"session_id": session}), exchange="late"
+        )
 
         async def delete(self: Repartitioning, step: rules.Step) -> rules.Step:
             if not steps:
-                await home.bus.declare(late, lasting=False)
+                await surely(lambda: home.bus.declare(late, lasting=False))
                 await home.publish(message)
             steps.append(await really(self, step))
             return steps[-1]

@@ -13,9 +13,9 @@ from typing import Any
 
 from manman.cli import output, serve
 from manman.domain.partitions import MOST, Generation, Wanted, is_done, owners
-from manman.errors import BadSetting, RefusedError, TimedOut
+from manman.errors import BadSetting, RefusedError, TimedOut, Transient
 from manman.events import topics
-from manman.events.bus import Bus, QueueMissing
+from manman.events.bus import Bus
 from manman.events.settings import BrokerSettings
 from manman.store import leadership, partitions
 from manman.store import pool as pools
@@ -27,7 +27,7 @@ LOOKS_EVERY = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """What database and broker say now; `depths` are messages ready in a queue, None where there is no such queue."""
+    """What database and broker say now; `depths` are messages ready in a queue, None where there is no such queue or nobody says."""
 
     wanted: Wanted
     begun: tuple[Generation, ...]
@@ -68,7 +68,7 @@ class Place:
             return None
         try:
             return (await self.bus.depth(queue)).ready
-        except QueueMissing:
+        except Transient:  # missing, or a broker that is too busy to say
             return None
 
     def tell(self, sentence: str) -> None:
