@@ -259,13 +259,13 @@ ALL: dict[str, Mutation] = {
     "closing the channel": Mutation(
         kept, ("slow_database", "kill_replica", "lose_confirm"), change=cancels, count=60, asks_every=1.0
     ),
-    "the pulse": Mutation(without_ear, ("broker_down", "database_down")),
+    "the pulse": Mutation(without_ear, ("broker_down", "database_down"), seeds=(5,)),
     "the re-send order": Mutation(kept, ("broker_down", "cut_agent", "lose_confirm"), change=shuffled),
-    "the repeated wish": Mutation(without_repeated_wish, ("lose_commands",)),
-    "the last-said seen_version": Mutation(with_the_highest_seen, ("restore",)),
+    "the repeated wish": Mutation(without_repeated_wish, ("lose_commands",), seeds=(3,)),
+    "the last-said seen_version": Mutation(with_the_highest_seen, ("restore",), seeds=(2, 3)),
     "the wish taken back": Mutation(without_taking_back, ("api_away",)),
     "the run numbers": Mutation(
-        without_run_numbers, ("start_at_restart", "cut_replica"), seeds=(2, 4), count=40, asks_every=1.0
+        without_run_numbers, ("start_at_restart", "cut_replica"), seeds=(4, 2), count=40, asks_every=1.0
     ),
     "the comparison of live ids": Mutation(without_comparison, ("restore", "lose_commands"), seeds=(2, 1)),
 }
