@@ -58,8 +58,8 @@ async def faulty(plan: Plan, services: Services, say: Say = lambda _: None) -> T
         return await judged(house, say)
 
 
-async def judged(house: House, say: Say = lambda _: None) -> Told:
-    """Heal, drain, and what the checker says."""
+async def judged(house: House, say: Say = lambda _: None, *, kept: bool = True) -> Told:
+    """Heal, drain, and what the checker says. `kept`: where it says something, the record stays."""
     say(f"{house.now:6.1f} s  all is healed")
     await house.heal()
     history = await house.rest()
@@ -67,7 +67,7 @@ async def judged(house: House, say: Say = lambda _: None) -> Told:
     await house.end()
     history.failures.extend(house.failures)
     violations = check(history)
-    record = keep(house, history) if violations else house.folder
+    record = keep(house, history) if violations and kept else house.folder
     return Told(history=history, violations=violations, record=record)
 
 

@@ -20,7 +20,7 @@ async def provoked(mutation: Mutation, services: Services, *, on: bool = False) 
     async with running(mutation.plan(on=on), services) as house:
         nemesis = Nemesis(house, lambda _: None)
         await mutation.provoke(house, nemesis)
-        return await judged(house)
+        return await judged(house, kept=on)
 
 
 @pytest.mark.parametrize("name", list(ALL) if LONG else SHORT)

@@ -101,7 +101,7 @@ async def without_room(made: Services) -> None:
         await busy(house, 2)
         ballast = made.folder / "postgres" / "ballast"
         await asyncio.to_thread(fill, ballast)
-        load = asyncio.ensure_future(busy(house, 12, every=0.1))
+        load = asyncio.ensure_future(busy(house, 6, every=0.1))
 
         async def full() -> bool:
             return "No space left on device" in made.postgres.log.read_text(errors="replace")
