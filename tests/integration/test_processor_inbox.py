@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -10,6 +9,7 @@ import msgspec
 import pytest
 from contract.places import Place
 from integration.processor_house import House, house
+from msgspec.structs import replace
 
 from manman.events import topics, topology
 from manman.events.bus import Outgoing
