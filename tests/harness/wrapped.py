@@ -1,5 +1,6 @@
 """A real wrapper over a session folder of a test, and short ways to ask for what it promises."""
 
+import asyncio
 import json
 import os
 import signal
@@ -24,6 +25,11 @@ def until(question: Callable[[], Any], patience: float = PATIENCE) -> Any:
         assert time.monotonic() < deadline, f"waited {patience} s in vain"
         time.sleep(0.02)
     return answer
+
+
+async def eventually(question: Callable[[], Any], patience: float = PATIENCE) -> Any:
+    """`until`, aside: a loop that is blocked for seconds loses its connection to the broker."""
+    return await asyncio.to_thread(until, question, patience)
 
 
 def lives(pid: int) -> bool:

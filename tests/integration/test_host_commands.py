@@ -7,7 +7,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from harness.wrapped import lives, until
+from harness.wrapped import eventually, lives
 from integration.host_control import control, demo
 
 
@@ -50,7 +50,7 @@ async def test_without_a_lease_a_restart_waits_for_one(rabbitmq_url: str, roomy:
         await it.session(100, "running")
         os.kill(it.game(100), signal.SIGKILL)
         await it.session(100, "crashed")
-        until(lambda: "no session id of the lease is left" in it.log())
+        await eventually(lambda: "no session id of the lease is left" in it.log())
         await it.hear(lambda m: m.key.noun == "host" and m.key.word == "online")  # it asks again: an answer may be lost
         await it.tell("lease", lease=[(500, 549)])
         await it.session(500, "running")
@@ -70,7 +70,7 @@ async def test_a_start_without_its_launch_waits_with_a_detail_and_is_over_in_its
         await it.session(100, "stopped")
         (it.launches / "5.json").unlink()
         await it.tell("start", session_id=101, run=2, desired_version=3, within=0.5, deployment_version=9, **common)
-        until(lambda: "start_missed_its_time" in it.log())
+        await eventually(lambda: "start_missed_its_time" in it.log())
         it.put(demo(5, version=9))
         await it.tell("report", command_id="late")
         report = (await it.hear(lambda m: getattr(m.body, "command_id", None) == "late")).body
@@ -154,7 +154,7 @@ async def test_what_is_removed_is_stopped_and_its_folder_goes(rabbitmq_url: str,
         assert (folder / "data").is_dir()
         await it.tell("remove", deployment_id=5)
         await it.deployment("removed")
-        until(lambda: not lives(game))
+        await eventually(lambda: not lives(game))
         assert not folder.exists()
         await it.tell("remove", deployment_id=5)
         await it.tell("report", command_id="after")

@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from harness.wrapped import until
+from harness.wrapped import eventually
 from integration.host_control import Control, control, demo
 
 from manman.v1.types import RestartPolicy
@@ -67,7 +67,7 @@ async def test_killed_at_any_instant_it_tells_every_step_once_and_agrees_in_the_
         version[6] += 1
         await it.wish("stop", 6, "stopped", version[6])
         await it.settled({5: "running", 6: "stopped"})
-        until(lambda: len(it.wrappers()) == 1)
+        await eventually(lambda: len(it.wrappers()) == 1)
         words = by_sequence(it)
         for session, said in words.items():
             assert said[0] == "pending", (session, said)

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 from harness.rabbitmq import RabbitMQ
-from harness.wrapped import lives, until
+from harness.wrapped import eventually, lives
 from integration.host_control import Control, control, demo
 
 from manman.wrapper import pipe
@@ -44,7 +44,7 @@ async def test_an_exit_while_the_agent_was_dead_is_told_with_its_code(rabbitmq_u
         assert lives(game)
         with pipe.Client(it.state / "sessions" / "100") as wrapper:
             wrapper.ask("input", line="crash 7")
-        until(lambda: not lives(game))
+        await eventually(lambda: not lives(game))
         it.start_agent()
         crashed = await it.session(100, "crashed")
         assert (crashed.exit_code, crashed.reason) == (7, "exited")
@@ -79,7 +79,7 @@ async def test_a_crashed_game_is_back_with_nothing_else_alive(rabbitmq_url: str,
         (it.launches / "5.json").unlink()
         agent = it.start_agent(url=NOWHERE)
         os.kill(it.game(100), signal.SIGKILL)
-        until(lambda: held(it, 500) == "running")
+        await eventually(lambda: held(it, 500) == "running")
         gone(agent, signal.SIGKILL)
         it.start_agent()
         await it.session(500, "running")
@@ -103,9 +103,9 @@ async def test_after_a_reboot_what_should_run_runs_and_what_was_stopped_stays_st
         gone(agent, signal.SIGKILL)
         for pid in it.wrappers():
             os.kill(pid, signal.SIGKILL)
-        until(lambda: not it.wrappers())
+        await eventually(lambda: not it.wrappers())
         agent = it.start_agent(url=NOWHERE, machine="second")
-        until(lambda: held(it, 500) == "running")
+        await eventually(lambda: held(it, 500) == "running")
         gone(agent, signal.SIGKILL)
         it.start_agent(machine="second")
         crashed = await it.session(100, "crashed")
@@ -141,9 +141,9 @@ async def test_an_outage_of_the_broker_costs_nothing_but_time(own_rabbitmq: Rabb
         await it.session(100, "running")
         own_rabbitmq.kill()
         for number in (100, 500, 501):
-            until(lambda number=number: held(it, number) == "running")  # type: ignore[misc]
+            await eventually(lambda number=number: held(it, number) == "running")  # type: ignore[misc]
             os.kill(it.game(number), signal.SIGKILL)
-        until(lambda: held(it, 502) == "running")
+        await eventually(lambda: held(it, 502) == "running")
         own_rabbitmq.start()
         async with it.listening_again():
             await it.session(502, "running")
@@ -162,7 +162,7 @@ async def test_a_second_agent_with_the_same_identity_says_one_line_and_nothing_e
         it.start_agent()
         await it.host("online")
         second = it.start_agent(state=roomy / "copy")
-        until(lambda: "another_agent_has_this_identity" in it.log())
+        await eventually(lambda: "another_agent_has_this_identity" in it.log())
         await it.start(5, 100, run=1, version=1)
         await it.session(100, "running")
         assert it.log().count("another_agent_has_this_identity") == 1
