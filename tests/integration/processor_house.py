@@ -263,6 +263,9 @@ async def house(place: Place, database_url: str, *, recorder: str = "recorder", 
     database = DatabaseSettings(database_url=database_url)
     broker = BrokerSettings(prefetch=changed.pop("prefetch", 500), batch_max=changed.pop("batch_max", 500))
     async with place.bus(topology.exchanges()) as own, place.bus(topology.subscriber(recorder)) as outside:
+        # The leader binds this soon after its start; what is said here may not be earlier.
+        await own.declare(topology.event_queues(broker.queue_name, 0, 1), lasting=False)
+        await own.declare(topology.event_route(broker.queue_name, 0, 1), lasting=False)
         pool = await pools.connect(database)
         made = Processor(settings_of(**changed), database, own, broker)
         running = House(pool, outside, made)

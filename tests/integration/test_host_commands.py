@@ -101,9 +101,10 @@ async def test_an_answer_says_where_the_lines_end_also_where_there_are_none(rabb
         async with it.answers(100) as answer:
             await it.tell("tail", session_id=100, from_=1, limit=1000)
             *lines, end = await answer()
-            assert [line.n for line in lines] == list(range(1, len(lines) + 1)) and end == len(lines) > 0
+            # Those that were just written may come on their own as well, under the same numbers.
+            assert end > 0 and {line.n for line in lines} == set(range(1, end + 1))
             await it.tell("tail", session_id=100, from_=end + 1, limit=1000)
-            assert await answer() == [end]
+            assert (await answer())[-1] == end
         async with it.answers(4711) as answer:
             await it.tell("tail", session_id=4711, from_=1, limit=1000)
             assert await answer() == [0]
