@@ -10,14 +10,17 @@ class Proxy:
     """One door on 127.0.0.1 that leads to `target` (a port there). `port` is its own, known once `open` was awaited.
 
     `cut`: connections are reset and new ones end at once. `hold`: nothing passes in either direction, though everything stays open
-    and new connections are accepted, as with a wire that was pulled. `delay`: seconds that each piece takes longer.
-    `inject`: bytes that the service never said. `heal` ends all of it; what was held goes on where its ends still live.
+    and new connections are accepted, as with a wire that was pulled. `delay`: seconds that each piece takes longer. `lasts`: how many
+    pieces of what the service says pass before a connection is reset, `resets` how often that was. `inject`: bytes that the service
+    never said. `heal` ends all of it; what was held goes on where its ends still live.
     """
 
     target: int
     port: int = 0
     delay: float = 0.0
     is_cut: bool = False
+    lasts: int | None = None
+    resets: int = 0
     _flows: asyncio.Event = field(default_factory=asyncio.Event)
     _server: asyncio.Server | None = None
     _writers: set[asyncio.StreamWriter] = field(default_factory=set)
@@ -48,7 +51,7 @@ class Proxy:
 
     def heal(self) -> None:
         """Be a wire again."""
-        self.is_cut, self.delay = False, 0.0
+        self.is_cut, self.delay, self.lasts = False, 0.0, None
         self._flows.set()
 
     async def close(self) -> None:
@@ -83,7 +86,10 @@ class Proxy:
         there, back = await asyncio.open_connection("127.0.0.1", self.target)
         self._writers.add(back)
         try:
-            ways = [asyncio.ensure_future(self._pump(reader, back)), asyncio.ensure_future(self._pump(there, writer))]
+            ways = [
+                asyncio.ensure_future(self._pump(reader, back)),
+                asyncio.ensure_future(self._pump(there, writer, self.lasts)),
+            ]
             try:
                 await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
             finally:
@@ -94,10 +100,15 @@ class Proxy:
             self._writers.discard(back)
             back.transport.abort()
 
-    async def _pump(self, source: asyncio.StreamReader, drain: asyncio.StreamWriter) -> None:
-        """Bytes from one side to the other until one of them ends."""
+    async def _pump(self, source: asyncio.StreamReader, drain: asyncio.StreamWriter, lasts: int | None = None) -> None:
+        """Bytes from one side to the other until one of them ends, or `lasts` pieces have passed."""
+        passed = 0
         with contextlib.suppress(OSError):
             while piece := await source.read(65536):
+                if passed == lasts:
+                    self.resets += 1
+                    return
+                passed += 1
                 if self.delay:
                     await asyncio.sleep(self.delay)
                 await self._flows.wait()

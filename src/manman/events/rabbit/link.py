@@ -107,6 +107,8 @@ def _refusal(error: Exception, made: pika.URLParameters, setting: str) -> ManMan
     user = made.credentials.username
     for cause in _causes(error):
         match cause:
+            case failures.ProbableAuthenticationError() | failures.ProbableAccessDeniedError() if not _is_said(cause):
+                return Unavailable(f"{setting}: the broker at {place(made)} hung up")
             case failures.ProbableAuthenticationError() | failures.AuthenticationError():
                 return OutOfReach(f"{setting}: the broker at {place(made)} refuses the user {user!r} or its password")
             case failures.ProbableAccessDeniedError():
@@ -122,6 +124,12 @@ def _refusal(error: Exception, made: pika.URLParameters, setting: str) -> ManMan
             case _:
                 continue
     return Unavailable(f"{setting}: no broker answers at {made.host}:{made.port} ({_why(error)})")
+
+
+def _is_said(probable: Exception) -> bool:
+    """Whether the broker said so: pika takes a connection that is lost in these moments, as by a broker that dies, for a refusal,
+    and keeps only the text of what it was."""
+    return failures.ConnectionClosedByBroker.__name__ in str(probable)
 
 
 def _causes(error: BaseException) -> list[BaseException]:
