@@ -175,6 +175,42 @@ async def forgotten(house: House, nemesis: Nemesis) -> None:
     await asyncio.sleep(4)
 
 
+async def started_anew(house: House, nemesis: Nemesis) -> None:
+    """A game crashes, and while no processor says anything, somebody starts it and its host restarts it: the start comes second."""
+    await house.ask("start", 0)
+    host, path = house.hosts[0], file_of(house.folder, house.hosts[0])
+
+    async def is_last(status: str) -> bool:
+        query = "SELECT status FROM sessions WHERE deployment = $1 ORDER BY id DESC LIMIT 1"
+        found: str | None = await house.monitor.fetchval(query, house.deployments[0])
+        return found == status
+
+    async def plays_again() -> bool:
+        return len(load(path).games) > 1
+
+    await house.until("it runs", lambda: is_last("running"))
+    house.controls.write(**{f"crashes-{host}": house.time.now})
+    await house.until("it crashed", lambda: is_last("crashed"))
+    house.processors[0].signal(signal.SIGSTOP)
+    await house.ask("start", 0)
+    await house.until("its host restarts it", plays_again)
+    house.processors[0].signal(signal.SIGCONT)
+    await asyncio.sleep(4)
+
+
+async def back_unheard(house: House, nemesis: Nemesis) -> None:
+    """A disk comes back as it was before a session began, and its host does not hear that it should report."""
+    house._tasks[1].cancel()  # the disk as it is now is what comes back
+    path = file_of(house.folder, house.hosts[0])
+    path.with_suffix(".copy").write_bytes(path.read_bytes())
+    await house.ask("start", 0)
+    await asyncio.sleep(5)
+    house.controls.write(mute=1)
+    await nemesis.restore(Fault(at=0, kind="restore", span=0.5))
+    await asyncio.sleep(6)
+    house.controls.write(mute=0)
+
+
 ALL: dict[str, Mutation] = {
     "the inbox": Mutation(doubled, ("inbox",)),
     "the inbox is a set": Mutation(overtaken, ("inbox as a set",)),
@@ -199,4 +235,6 @@ ALL: dict[str, Mutation] = {
     "the repeated wish": Mutation(lost_commands, ("repeated wish",)),
     "the wish taken back": Mutation(too_late, ("wish taken back",)),
     "the last-said seen_version": Mutation(forgotten, ("last-said seen_version",)),
+    "the run numbers": Mutation(started_anew, agents="by version", more={"controls": {"calm": 1}}),
+    "the comparison of live ids": Mutation(back_unheard, ("comparison of live ids",), more={"controls": {"calm": 1}}),
 }

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from harness.sim_agent import Entry, Machine, SimAgent
 from manman.events import contracts
 from manman.events.bus import Bus, Outcome, Outgoing
@@ -36,7 +38,8 @@ def save(path: Path, machine: Machine) -> None:
 @dataclass
 class Controls:
     """What the director of a run wants of all agents, read from a file: `calm` games do not end by themselves, `hasty` ones are ready at
-    once; the launch comes slowly while `api_away`; a share of messages comes twice (`doubles`) or out of order (`reorders`)."""
+    once; the launch comes slowly while `api_away`; a share of messages comes twice (`doubles`) or out of order (`reorders`); games of
+    a host that began before the moment `crashes-<host>` crash then; a host that is `mute` never hears that it should report."""
 
     path: Path
     said: dict[str, Any] = field(default_factory=dict)
@@ -90,17 +93,23 @@ class RealAgent(SimAgent):
         save(self.path, self.machine)
 
     def take(self, verb: str, command: contracts.Command) -> None:
+        self.controls.read()
+        if verb == "report" and self.controls.get("mute"):
+            return
         super().take(verb, command)
         self.keep_machine()
 
     def _tidy(self) -> None:
         super()._tidy()
         self.controls.read()
+        crashed = self.controls.get(f"crashes-{self.machine.host_id}")
         for game in self.machine.games.values():
             if game.ended is None and self.calm():
                 game.ends = 1e12
             if self.controls.get("hasty"):
                 game.ready = min(game.ready, game.began)
+            if game.ended is None and game.began < crashed:
+                game.ends, game.how = min(game.ends, crashed), "crash"
         self.keep_machine()
 
 
@@ -127,4 +136,18 @@ class Shuffled(RealAgent):
         return self.time.chance.sample(waiting, len(waiting))
 
 
-KINDS: dict[str, type[RealAgent]] = {"sound": RealAgent, "unconfirmed": Unconfirmed, "shuffled": Shuffled}
+class ByVersion(RealAgent):
+    """Takes every start with a new version, though it has begun that run, or a later one, by itself."""
+
+    def _start(self, command: contracts.Command) -> None:
+        held = self.held(command.deployment_id or 0)
+        self.keep(msgspec.structs.replace(held, last_run=min(held.last_run, (command.run or 0) - 1)))
+        super()._start(command)
+
+
+KINDS: dict[str, type[RealAgent]] = {
+    "sound": RealAgent,
+    "unconfirmed": Unconfirmed,
+    "shuffled": Shuffled,
+    "by version": ByVersion,
+}
