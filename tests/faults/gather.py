@@ -45,6 +45,7 @@ async def gather(house: "House") -> History:
         samples=list(house.samples),
         failures=[*house.failures, *house.operator.broken, *errors(house.folder)],
         reordered=house.reordered,
+        places=dict(house.places),
         leftover=await raw.fetchval("SELECT count(*) FROM outbox"),
     )
 

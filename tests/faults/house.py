@@ -81,7 +81,8 @@ class Child:
 
 @dataclass(eq=False)
 class House:
-    """Everything of one run. `hosts` and `deployments` are ids; `excused` when a host could not be heard by its own fault."""
+    """Everything of one run. `hosts` and `deployments` are ids; `host_of` says where a deployment is or was, `places` which of them are
+    one that was moved; `excused` when a host could not be heard by its own fault."""
 
     plan: Plan
     services: Services
@@ -89,6 +90,8 @@ class House:
     time: RealTime = field(init=False)
     hosts: list[int] = field(default_factory=list)
     deployments: list[int] = field(default_factory=list)
+    host_of: dict[int, int] = field(default_factory=dict)
+    places: dict[int, str] = field(default_factory=dict)
     processors: list[Child] = field(default_factory=list)
     agents: dict[int, Child] = field(default_factory=dict)
     samples: list[Sample] = field(default_factory=list)
@@ -183,22 +186,43 @@ class House:
             skew = timedelta(seconds=skews[number % len(skews)])
             save(file_of(self.folder, host), Machine(HostId(host), skew))
             for place in range(self.plan.deployments):
-                self.deployments.append(await self._deploy(host, place))
+                name = f"deployment-{host}-{place + 1}"
+                self.deployments.append(await self._deploy(raw, name, host, 20000 + place))
 
-    async def _deploy(self, host: int, place: int) -> int:
-        deployment: int = await self.monitor.fetchval(
+    async def _deploy(self, conn: Any, name: str, host: int, port: int) -> int:
+        deployment: int = await conn.fetchval(
             "INSERT INTO deployments (name, host, config, config_revision, status, seen_deployment_version, created_at,"
             " updated_at) VALUES ($1, $2, 1, 1, 'ready', 1, clock(), clock()) RETURNING id",
-            f"deployment-{host}-{place + 1}",
+            name,
             host,
         )
-        await self.monitor.execute(
+        await conn.execute(
             "INSERT INTO ports (deployment, name, host, port, protocol) VALUES ($1, 'game', $2, $3, 'udp')",
             deployment,
             host,
-            20000 + place,
+            port,
         )
+        self.host_of[deployment], self.places[deployment] = host, name.rstrip("+")
         return deployment
+
+    async def move(self, deployment: int, to: int) -> None:
+        """Have it run on another host, once the API lets go of it where it is."""
+        assert self.operator is not None
+        place = self.deployments.index(deployment) if deployment in self.deployments else None
+        if place is None or not await self.operator.let_go(deployment):
+            return
+
+        async def deployed() -> int:
+            name = f"{self.places[deployment]}{'+' * len(self.host_of)}"
+            conn = await self.connect()
+            try:
+                async with conn.transaction():
+                    return await self._deploy(conn, name, to, 20100 + deployment)
+            finally:
+                await conn.close()
+
+        self.deployments[place] = await self.until("it is deployed elsewhere", deployed)
+        await self.operator.ask(self.deployments[place], "start")
 
     # ---- processes
 

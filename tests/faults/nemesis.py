@@ -218,6 +218,30 @@ class Nemesis:
         child.signal(signal.SIGTERM)
         self.later(5.0, lambda: self._end_agent(host, fault.span))
 
+    def _crash(self, host: int) -> None:
+        """The games of a host crash now."""
+        self.house.controls.write(**{f"crashes-{host}": self.house.time.now})
+
+    async def start_at_restart(self, fault: Fault) -> None:
+        """Games crash, and somebody starts one of them in the moments in which its host restarts it."""
+        house, deployment = self.house, self._deployment(fault)
+        assert house.operator is not None
+        self._crash(house.host_of[deployment])
+        hasty = house.operator.hasty
+        self.later(0.5 + fault.which % 3 * 0.5, lambda: hasty(deployment), name="server")
+
+    async def move(self, fault: Fault) -> None:
+        """A deployment is moved to another host while a restart is due: stopped, let go of, deployed anew and started."""
+        house, deployment = self.house, self._deployment(fault)
+        self._crash(house.host_of[deployment])
+        others = [host for host in house.hosts if host != house.host_of[deployment]]
+        if others:
+            to = others[fault.which % len(others)]
+            self.later(0.5 + fault.which % 2, lambda: house.move(deployment, to), name="server")
+
+    def _deployment(self, fault: Fault) -> int:
+        return self.house.deployments[fault.which % len(self.house.deployments)]
+
     async def twin(self, fault: Fault) -> None:
         """A second agent with the same identity: it hears that the queue is taken, and says nothing."""
         host = self._host(fault)

@@ -43,6 +43,26 @@ class Operator:
                 )
         self.accepted.append(await self._accepted(client, at, deployment, verb, answer.json()))
 
+    async def hasty(self, deployment: int) -> None:
+        """Start it, again and again, while its host restarts it."""
+        for _ in range(6):
+            await self.ask(deployment, "start")
+            await asyncio.sleep(self.time.chance.uniform(0.1, 1.0))
+
+    async def let_go(self, deployment: int) -> bool:
+        """Stop it, and have it removed as soon as the API lets go of it; whether it did within half a minute."""
+        await self.ask(deployment, "stop")
+        client = await self.api.http("admin")
+        for _ in range(60):
+            try:
+                answer = await client.delete(f"/v1/deployments/{deployment}")
+            except httpx2.HTTPError:
+                answer = None
+            if answer is not None and answer.is_success:
+                return True
+            await asyncio.sleep(0.5)
+        return False
+
     async def _client(self) -> httpx2.AsyncClient:
         if not hasattr(self, "_http"):
             self._http = await self.api.http("operator")

@@ -31,6 +31,8 @@ KINDS = {
     "purge": 1,
     "full_subscriber": 1,
     "api_away": 1,
+    "start_at_restart": 2,
+    "move": 2,
 }
 SKEWS = (0.0, 0.0, -3600.0, 3600.0)
 COPY_EVERY = 8.0
