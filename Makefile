@@ -2,7 +2,8 @@
 .PHONY: up test test-unit check bench sim faults reference lock clean
 .DEFAULT_GOAL := up
 # An activated environment of somebody else must not be the one that is changed.
-unexport VIRTUAL_ENV CONDA_PREFIX PYTHONPATH PYTHONHOME UV_PYTHON UV_SYSTEM_PYTHON
+# Bytecode is kept: without it every start compiles ManMan and its libraries anew.
+unexport VIRTUAL_ENV CONDA_PREFIX PYTHONPATH PYTHONHOME UV_PYTHON UV_SYSTEM_PYTHON PYTHONDONTWRITEBYTECODE
 export UV_SYSTEM_CERTS := 1
 
 PY := .venv/bin/python

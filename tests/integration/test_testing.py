@@ -13,6 +13,16 @@ def test_disturbed():
     seen = Path("seen")
     assert seen.exists() or seen.touch()
 """
+MEETING = """
+import time
+from pathlib import Path
+def test_both_are_here():
+    Path("{own}").touch()
+    until = time.monotonic() + 90
+    while not Path("{other}").exists():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+"""
 BROKEN = "def test_sound(): pass\ndef test_broken(): assert False\n"
 HANGING = "import threading\ndef test_sound(): pass\ndef test_hanging(): threading.Event().wait()\n"
 ASYNC = """
@@ -21,7 +31,7 @@ import asyncio, pathlib, pytest
 async def taken_down():
     yield
     pathlib.Path("down").touch()
-@pytest.mark.timeout(2)
+@pytest.mark.timeout(20)
 async def test_hanging(taken_down): await asyncio.Event().wait()
 async def test_next(): pass
 """
@@ -41,7 +51,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def count(checkout: Path, text: str, *arguments: str) -> tuple[int, int]:
     """Passed and failed of a group with this one file."""
     (checkout / "tests" / "integration" / "test_it.py").write_text(text)
-    told = testing.run_group(GROUP, ["-p", "no:randomly", *arguments])
+    told = testing.run_together((GROUP,), ["-p", "no:randomly", *arguments])
     return told.passed, told.failed
 
 
@@ -54,12 +64,25 @@ def test_who_fails_twice_has_failed(checkout: Path) -> None:
     assert count(checkout, BROKEN) == (1, 1)
 
 
+def test_groups_run_at_the_same_time_and_the_words_of_the_second_come_at_its_end(
+    checkout: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (checkout / "tests" / "sim").mkdir()
+    (checkout / "tests" / "integration" / "test_it.py").write_text(MEETING.format(own="here", other="there"))
+    (checkout / "tests" / "sim" / "test_there.py").write_text(MEETING.format(own="there", other="here") + TWO_TRIES)
+    told = testing.run_together((GROUP, testing.CHOICES["sim"]), ["-p", "no:randomly"])
+    assert (told.passed, told.failed) == (4, 0)
+    said = capfd.readouterr().out
+    assert said.index("== tests/sim (aside)") < said.index("1 passed in") < said.index("== tests/sim\n")
+    assert said.endswith("PASSED ONLY WHEN ALONE: tests/sim/test_there.py::test_disturbed\n")
+
+
 def test_a_file_that_cannot_be_read_is_a_failure(checkout: Path) -> None:
     assert count(checkout, "import no_such_module\n") == (0, 1)
 
 
 def test_a_test_that_hangs_is_ended_and_has_failed(checkout: Path) -> None:
-    passed, failed = count(checkout, HANGING, "-o", "timeout=1", "-o", "timeout_method=thread", "-n", "1")
+    passed, failed = count(checkout, HANGING, "-o", "timeout=5", "-o", "timeout_method=thread", "-n", "1")
     assert (passed, failed) == (1, 1)
 
 

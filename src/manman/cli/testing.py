@@ -1,7 +1,8 @@
 """`manman test`: what the tests need is installed and started, the groups run in turn, and nothing remains.
 
-Unit and house tests come first (seconds); contract and integration tests share the machine's cores; acceptance,
-simulation and faults run last, each alone. A group that fails does not keep the others from running.
+Unit and house tests come first (seconds). Contract, integration and acceptance tests wait more than they compute, so
+more of them run at once than there are cores. Faults, which wait too, share the machine with the simulation, which has
+a clock of its own and so takes what is left. A group that fails does not keep the others from running.
 """
 
 import importlib
@@ -11,8 +12,10 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -33,33 +36,35 @@ REPEATED_AT_MOST = 5
 class Group:
     """Folders of tests that run in one pytest.
 
-    `services`: packages are needed. `workers`: test processes at once; 0 is this one. `more`: further arguments.
+    `services`: packages are needed. `workers`: test processes at once; 0 is this one.
     """
 
     folders: tuple[str, ...]
     services: bool = True
     workers: int = 0
-    more: tuple[str, ...] = ()
 
 
-ALL = (
-    Group(folders=("unit", "house"), services=False),
-    Group(folders=("contract", "integration"), workers=2),
-    Group(folders=("acceptance",)),
-    Group(folders=("sim",), workers=2),
-    Group(folders=("faults",), workers=3),
-)
+def of(*folders: str, workers: int, services: bool = True) -> Group:
+    """A group, in short."""
+    return Group(folders=folders, workers=workers, services=services)
+
+
 CHOICES: dict[str, Group] = {
-    "unit": Group(
-        folders=("unit", "house"), services=False, more=("--ignore=tests/house/test_tools.py",)
-    ),  # `make check` has these
-    "house": Group(folders=("house",), services=False),
-    "contract": Group(folders=("contract",), workers=2),
-    "integration": Group(folders=("integration",), workers=2),
-    "acceptance": ALL[2],
-    "sim": ALL[3],
-    "faults": ALL[4],
+    "unit": of("unit", workers=2, services=False),
+    "house": of("house", workers=2, services=False),
+    "contract": of("contract", workers=4),
+    "integration": of("integration", workers=4),
+    "acceptance": of("acceptance", workers=3),
+    "sim": of("sim", workers=2),
+    "faults": of("faults", workers=3),
 }
+# What runs at the same time: whoever does not come first takes the processor time that the first one leaves.
+ALL: tuple[tuple[Group, ...], ...] = (
+    (of("unit", "house", workers=2, services=False),),
+    (of("contract", "integration", workers=4),),
+    (CHOICES["acceptance"],),
+    (CHOICES["faults"], CHOICES["sim"]),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +93,7 @@ def test(
 ) -> None:
     """Run the test suite with the services that it needs."""
     arguments = list(words or [])
-    chosen = (CHOICES[arguments.pop(0)],) if arguments and arguments[0] in CHOICES else ALL
+    chosen = ((CHOICES[arguments.pop(0)],),) if arguments and arguments[0] in CHOICES else ALL
     if not TESTS.is_dir():
         typer.echo("the tests are part of the repository, not of the package: run this in a checkout", err=True)
         raise typer.Exit(2)
@@ -99,7 +104,7 @@ def test(
         raise typer.Exit(1) from error
 
 
-def run_with_services(chosen: Sequence[Group], arguments: Sequence[str]) -> None:
+def run_with_services(chosen: Sequence[Sequence[Group]], arguments: Sequence[str]) -> None:
     """Own the run's services while its groups run. Ends the process with 1 when a test failed or none ran."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sys.path.insert(0, str(TESTS))
@@ -107,8 +112,8 @@ def run_with_services(chosen: Sequence[Group], arguments: Sequence[str]) -> None
     home = shared.begin()
     total = Count()
     try:
-        for group in chosen:
-            total = total.plus(run_group(group, arguments))
+        for groups in chosen:
+            total = total.plus(run_together(groups, arguments))
     finally:
         if home is not None:
             shared.end(home)
@@ -118,60 +123,101 @@ def run_with_services(chosen: Sequence[Group], arguments: Sequence[str]) -> None
         raise typer.Exit(1)
 
 
-def run_group(group: Group, arguments: Sequence[str]) -> Count:
-    """One pytest over the group's folders; its own words go to the terminal. A pytest that breaks counts as a failure."""
-    folders = [f"tests/{name}" for name in group.folders if any((TESTS / name).rglob("test_*.py"))]
-    if not folders:
-        return Count()
-    if group.services:
+def run_together(groups: Sequence[Group], arguments: Sequence[str]) -> Count:
+    """One pytest for each of these groups, at the same time; then the few that failed, alone."""
+    present = [group for group in groups if any(any((TESTS / name).rglob("test_*.py")) for name in group.folders)]
+    if any(group.services for group in present):
         provide(CHECKOUT / ".tools" / "apt-test.log")
-    print(f"== {' '.join(folders)}", flush=True)
-    with tempfile.TemporaryDirectory(prefix="mmr") as place:
-        command = [sys.executable, "-m", "pytest", *folders, "-o", f"cache_dir={place}/cache", *group.more, *arguments]
-        count = run_pytest([*command, *(["-n", str(group.workers)] if group.workers else [])], Path(place))
-        if not group.services or not 0 < count.failed <= REPEATED_AT_MOST:
-            return count
-        return count.plus(repeat(command, Path(place)))
+    with ExitStack() as stack:
+        runs = [stack.enter_context(Run(group, arguments, aside=group is not present[0])) for group in present]
+        counts = [run.end() for run in runs]
+        repeats = [run.repeat() for run, count in zip(runs, counts, strict=True) if run.wants_repeat(count)]
+    total = Count()
+    for count in [*counts, *repeats]:
+        total = total.plus(count)
+    return total
 
 
-def run_pytest(command: Sequence[str], place: Path) -> Count:
-    """One pytest to its end; one that breaks, or that hangs in spite of its own bounds, counts as a failure."""
-    report = place / "report.xml"
-    report.unlink(missing_ok=True)
-    child = subprocess.Popen([*command, f"--junitxml={report}"], cwd=CHECKOUT, env=environment())
-    try:
-        code = child.wait(GROUP_SECONDS)
-    except subprocess.TimeoutExpired:
-        print(f"no end after {GROUP_SECONDS} s: the group is ended", flush=True)
-        code = 1
-    finally:
-        if child.poll() is None:
-            child.kill()  # what it started dies with it
-            child.wait()
-    count = count_of(report)
-    if code not in (0, 5) and not count.failed:
-        return count.plus(Count(failed=1))
-    return count
+class Run:
+    """One pytest over a group's folders. Its words go to the terminal; `aside`, they are kept until it ends, and it is nice."""
 
+    def __init__(self, group: Group, arguments: Sequence[str], *, aside: bool = False) -> None:
+        self.group, self.aside = group, aside
+        self._arguments = arguments
 
-def repeat(command: Sequence[str], place: Path) -> Count:
-    """The few that failed, once more and alone; how the count changes. Whoever passes now is named: it wants mending."""
-    told = place / "cache/v/cache/lastfailed"
-    failed: list[str] = sorted(json.loads(told.read_text())) if told.exists() else []
-    if not failed:
-        return Count()
-    print(f"== once more, alone: {' '.join(failed)}", flush=True)
-    again = run_pytest([*command, "--last-failed", "--last-failed-no-failures=none"], place)
-    if again.failed or again.passed != len(failed):
-        return Count()
-    for name in failed:
-        print(f"PASSED ONLY WHEN ALONE: {name}", flush=True)
-    return Count(passed=again.passed, failed=-again.passed)
+    def __enter__(self) -> "Run":
+        folders = [f"tests/{name}" for name in self.group.folders if any((TESTS / name).rglob("test_*.py"))]
+        self.name = " ".join(folders)
+        self._folder = tempfile.TemporaryDirectory(prefix="mmr")
+        self._place = Path(self._folder.name)
+        cache = ["-o", f"cache_dir={self._place}/cache"]
+        self._command = [sys.executable, "-m", "pytest", *folders, *cache, *self._arguments]
+        workers = ["-n", str(self.group.workers), "--dist", "worksteal"] if self.group.workers else []
+        print(f"== {self.name}{' (aside)' if self.aside else ''}", flush=True)
+        self._begin([*self._command, *workers])
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._child.poll() is None:
+            self._child.kill()  # what it started dies with it
+            self._child.wait()
+        self._folder.cleanup()
+
+    def _begin(self, command: Sequence[str]) -> None:
+        self._report = self._place / "report.xml"
+        self._report.unlink(missing_ok=True)
+        self._until = time.monotonic() + GROUP_SECONDS
+        nice = ["nice"] if self.aside else []
+        out = (self._place / "said").open("wb") if self.aside else None
+        child = [*nice, *command, f"--junitxml={self._report}"]
+        self._child = subprocess.Popen(child, cwd=CHECKOUT, env=environment(), stdout=out, stderr=out)
+        if out is not None:
+            out.close()
+
+    def end(self) -> Count:
+        """Wait for its end; one that breaks, or that hangs in spite of its own bounds, counts as a failure."""
+        try:
+            code = self._child.wait(max(0.0, self._until - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            print(f"no end after {GROUP_SECONDS} s: {self.name} is ended", flush=True)
+            self._child.kill()
+            self._child.wait()
+            code = 1
+        if self.aside:
+            print(f"== {self.name}\n{(self._place / 'said').read_text(errors='replace')}", flush=True)
+        count = count_of(self._report)
+        if code not in (0, 5) and not count.failed:
+            return count.plus(Count(failed=1))
+        return count
+
+    def wants_repeat(self, count: Count) -> bool:
+        """Whether so few failed that the machine may have been the reason; what needs no service has no such excuse."""
+        return self.group.services and 0 < count.failed <= REPEATED_AT_MOST
+
+    def repeat(self) -> Count:
+        """The few that failed, once more and alone; how the count changes. Whoever passes now is named: it wants mending."""
+        told = self._place / "cache/v/cache/lastfailed"
+        failed: list[str] = sorted(json.loads(told.read_text())) if told.exists() else []
+        if not failed:
+            return Count()
+        print(f"== once more, alone: {' '.join(failed)}", flush=True)
+        self.aside = False
+        self._begin([*self._command, "--last-failed", "--last-failed-no-failures=none"])
+        again = self.end()
+        if again.failed or again.passed != len(failed):
+            return Count()
+        for name in failed:
+            print(f"PASSED ONLY WHEN ALONE: {name}", flush=True)
+        return Count(passed=again.passed, failed=-again.passed)
 
 
 def environment() -> dict[str, str]:
-    """What tests inherit: nothing that would point them at somebody's real installation."""
-    ours = ("MANMAN_URL", "MANMAN_TOKEN", "STATE_DIR", "DATABASE_URL", "RABBITMQ_URL", "PYTEST_ADDOPTS")
+    """What tests inherit: nothing that would point them at somebody's real installation, nor forbids to keep bytecode.
+
+    Without it each of the hundreds of processes of a run compiles ManMan and its libraries anew: 0.8 s for 0.2.
+    """
+    theirs = ("MANMAN_URL", "MANMAN_TOKEN", "STATE_DIR", "DATABASE_URL", "RABBITMQ_URL", "PYTEST_ADDOPTS")
+    ours = (*theirs, "PYTHONDONTWRITEBYTECODE")
     return {name: value for name, value in os.environ.items() if name not in ours}
 
 
