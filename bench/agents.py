@@ -78,6 +78,7 @@ class Agent:
             key=topics.heartbeat(HostId(self.id)),
             body=msgspec.json.encode(body),
             headers={envelope.HOST: str(self.id)},
+            perishable=True,
         )
 
     def report(self) -> Outgoing:

@@ -58,7 +58,7 @@ def template(host: int) -> tuple[bytes, bytes]:
     size = len(before) + len(str(FIRST_BEAT)) + len(after)
     publish = spec.Basic.Publish(exchange=topics.INTERNAL, routing_key=topics.heartbeat(HostId(host)))
     properties = pika.BasicProperties(
-        headers={envelope.HOST: str(host)}, content_type="application/json", delivery_mode=2
+        headers={envelope.HOST: str(host)}, content_type="application/json", delivery_mode=1
     )
     head = frame.Method(CHANNEL, publish).marshal() + frame.Header(CHANNEL, size, properties).marshal()
     begin = bytes([spec.FRAME_BODY]) + CHANNEL.to_bytes(2, "big") + size.to_bytes(4, "big")

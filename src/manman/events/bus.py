@@ -128,7 +128,8 @@ class Outgoing(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One message to publish. `ttl` is the most it may wait in any queue; `mandatory`: no queue wanted it is
     `unroutable`.
 
-    Without `mandatory` a message that no queue wants is confirmed. Every message is persistent, `application/json`.
+    Without `mandatory` a message that no queue wants is confirmed. Every message is `application/json`, and persistent unless it is
+    `perishable`: then a restart of the broker may lose it, although it was confirmed.
     """
 
     exchange: str
@@ -138,6 +139,7 @@ class Outgoing(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     message_id: str | None = None
     ttl: timedelta | None = None
     mandatory: bool = False
+    perishable: bool = False
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):

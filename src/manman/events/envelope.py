@@ -20,6 +20,7 @@ from manman.errors import Malformed
 PREFIX = "cloudEvents:"
 DEAD_LETTER = "dead-letter"
 HOST = "host"
+_NO_ATTRIBUTES = frozenset({HOST, DEAD_LETTER})
 CONTENT_TYPE = "application/json"
 LARGEST = 2**63 - 1
 """Numbers are below it: what the database cannot hold, in a range too, is refused at the edge."""
@@ -99,6 +100,8 @@ def to_headers(event: Attributes) -> dict[str, Header]:
 def from_headers(headers: Headers) -> Attributes | None:
     """The attributes in the headers, None when there is not one; raises `Malformed('headers.<name>')` when they are
     half there."""
+    if len(headers) < 3 and headers.keys() <= _NO_ATTRIBUTES:  # a heartbeat
+        return None
     return _usual(headers) or _any(headers)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import msgspec
 
 from manman.domain.ids import HostId, SessionId
@@ -119,28 +117,40 @@ def number(word: str, what: str) -> int:
     return int(word)
 
 
-@lru_cache(10_000)
+# What hosts say, by all but the last word, which is the host's: they are many, so that the parts of each key cannot be remembered.
+_SAID = {
+    f"{area}.{noun}.{word}" if word else f"{area}.{noun}": (area, noun, word)
+    for area, noun, word in [
+        *(("status", noun, word) for noun, words in STATUS_WORDS.items() for word in words),
+        *(("health", word, "") for word in HEALTH_WORDS),
+    ]
+}
+
+
 def parse(text: str) -> Key:
     """The key's parts; raises `Malformed` naming `key` for a key that no message of the product has."""
-    words = text.split(".")
-    match words:
-        case ["status", noun, word, *rest] if word in STATUS_WORDS.get(noun, ()) and len(rest) <= 1:
-            return Key(text=text, area="status", noun=noun, word=word, host_id=_host(rest))
-        case ["health", word, *rest] if word in HEALTH_WORDS and len(rest) <= 1:
-            return Key(text=text, area="health", noun=word, word="", host_id=_host(rest))
+    stem, _, last = text.rpartition(".")
+    said = _SAID.get(stem)
+    if said is not None:
+        return Key(text=text, area=said[0], noun=said[1], word=said[2], host_id=HostId(number(last, "the host word")))
+    if text in _SAID:
+        area, noun, word = _SAID[text]
+        return Key(text=text, area=area, noun=noun, word=word)
+    return _other(text)
+
+
+def _other(text: str) -> Key:
+    match text.split("."):
         case ["command", "host", host, verb] if verb in VERBS:
-            return Key(text=text, area="command", noun="host", word=verb, host_id=_host([host]))
+            return Key(text=text, area="command", noun="host", word=verb, host_id=HostId(number(host, "the host word")))
         case ["logs", "session", session, host]:
             session_id = SessionId(number(session, "the session word"))
-            return Key(text=text, area="logs", noun="session", word="", host_id=_host([host]), session_id=session_id)
+            host_id = HostId(number(host, "the host word"))
+            return Key(text=text, area="logs", noun="session", word="", host_id=host_id, session_id=session_id)
         case ["manman", ("host" | "session") as noun, word]:
             return Key(text=text, area="manman", noun=noun, word=word)
         case _:
             raise Malformed("key", f"no message has the routing key {text!r}")
-
-
-def _host(rest: list[str]) -> HostId | None:
-    return HostId(number(rest[0], "the host word")) if rest else None
 
 
 def matches(pattern: str, key: str) -> bool:

@@ -95,6 +95,7 @@ class Heartbeats:
             body=codec.encode_body(body),
             headers={HOST: str(self._journal.host_id)},
             ttl=timedelta(seconds=10),
+            perishable=True,
         )
         try:
             async with asyncio.timeout(LONGEST_WAIT):

@@ -29,7 +29,6 @@ from manman.store.hosts import Beat, Beaten
 from manman.store.pool import Connection, Pool
 
 log = get_logger(__name__)
-MOST = 5000
 OLD_AFTER = 2.0  # seconds that a beat may be held inside this process
 SAY_UNKNOWN_EVERY = 60.0
 CLOCK_MAY_DIFFER = timedelta(seconds=60)
@@ -38,7 +37,8 @@ WAIT = timedelta(seconds=1)
 
 @dataclass(slots=True)
 class HeartbeatConsumer:
-    """The loop over the heartbeat queue. `told` are the session counts last logged, for telling only when they change."""
+    """The loop over the heartbeat queue. `told` are the session counts last logged, for telling only when they change; `linger` is how
+    long a batch waits for more: nothing depends on a beat's being early, and many together cost less than each alone."""
 
     bus: Bus
     queue: str
@@ -47,6 +47,7 @@ class HeartbeatConsumer:
     rules: Rules
     backoff: Backoff
     loop_time: Callable[[], float]
+    linger: timedelta = timedelta(0)
     told: dict[HostId, Counts] = field(default_factory=dict)
     unknown_said: float = float("-inf")
     clocks_off: set[HostId] = field(default_factory=set)
@@ -73,7 +74,8 @@ class HeartbeatConsumer:
 
     async def step(self, consumer: Consumer) -> None:
         """Take what is there, apply the newest of each host, acknowledge all."""
-        deliveries = await consumer.get_batch(MOST, wait=WAIT)
+        most = max(1, self.prefetch // 2)  # while they are applied, the other half arrives
+        deliveries = await consumer.get_batch(most, self.linger, WAIT)
         if not deliveries:
             return
         taken = self.loop_time()
@@ -208,13 +210,15 @@ class HeartbeatConsumer:
         return [_sample(b) for b in due]
 
     def _tell(self, beats: list[Heartbeat]) -> None:
+        """Each host's counts, louder when they changed."""
+        say = log.bind()  # once for all of them
         for beat in beats:
-            if beat.sessions is None:
-                continue
-            changed = self.told.get(beat.host_id) != beat.sessions
-            self.told[beat.host_id] = beat.sessions
-            tell = log.info if changed else log.debug
             counts = beat.sessions
+            if counts is None:
+                continue
+            changed = self.told.get(beat.host_id) != counts
+            self.told[beat.host_id] = counts
+            tell = say.info if changed else say.debug
             tell(
                 "host_sessions",
                 host_id=beat.host_id,

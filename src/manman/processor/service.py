@@ -48,6 +48,7 @@ log = get_logger(__name__)
 T = TypeVar("T")
 PULSE_EVERY = 1.0
 GAUGES_EVERY = 2.0
+BEATS_LINGER = timedelta(milliseconds=25)
 RELAY_LOOKS_EVERY = 1.0
 CUT_BEFORE = 5.0  # seconds of the shutdown timeout that are left when work in flight is cut
 PARTITIONS_LOOKS_EVERY = 1.0
@@ -244,6 +245,7 @@ class Processor:
             rules=self.rules,
             backoff=self._backoff(),
             loop_time=asyncio.get_running_loop().time,
+            linger=BEATS_LINGER,
         )
 
     def _sweeps(self) -> list[Sweep]:

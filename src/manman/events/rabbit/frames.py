@@ -286,7 +286,7 @@ class Writer:
         if message.headers:
             flags |= _HEADERS
             told.append(_table(message.headers))
-        told.append(_PERSISTENT)
+        told.append(_TRANSIENT if message.perishable else _PERSISTENT)
         if mark is not None:
             flags |= spec.BasicProperties.FLAG_CORRELATION_ID
             told.append(_short(mark))
@@ -333,5 +333,5 @@ def _short(text: str) -> bytes:
 
 _END = bytes([END])
 _JSON = _short("application/json")
-_PERSISTENT = bytes([2])
+_TRANSIENT, _PERSISTENT = bytes([1]), bytes([2])
 _texts: dict[str, bytes] = {}
