@@ -300,8 +300,11 @@ def agreeing(h: History) -> Iterator[str]:
     live: dict[int, list[Row]] = by([s for s in h.sessions if s["status"] in LIVE], "deployment")
     for row in h.deployments:
         yield from _rests(row, live.get(row["id"], []), playing.get(row["id"], []))
+    listed = {row["session"] for row in h.strays if h.restored}
     for number in sorted(playing.keys() - {row["id"] for row in h.deployments}):
-        yield f"deployment {number} is gone, but {playing[number]} plays"
+        # What was deployed since the copy is in no row of a restored database: its game plays on, and is listed.
+        if unlisted := [session for session in playing[number] if session not in listed]:
+            yield f"deployment {number} is gone, but {unlisted} plays"
     held = {d: wish for w in h.witnesses for d, wish in w.wishes.items()}
     for row in h.deployments:
         wish = held.get(row["id"], ("stopped", 0))

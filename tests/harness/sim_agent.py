@@ -467,7 +467,8 @@ class SimAgent:
                 assert_never(follows)
 
     def _end(self, session: HeldSession) -> None:
-        game = self.machine.games.get(session.session_id)
+        # One that has not begun has no game, whatever its id was used for before.
+        game = self.machine.games.get(session.session_id) if session.machine else None
         if game is None:
             self._over(msgspec.structs.replace(session, asked=True, reason="superseded"), "stopped", Ending.ASKED)
             self.news.notify()

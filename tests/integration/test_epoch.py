@@ -1,4 +1,4 @@
-"""A new epoch on request: versions and positions go on above everything that was, and old leases give no new ids."""
+"""A new epoch on request: versions and positions and ids go on above everything that was, and no lease of before is believed."""
 
 import asyncio
 import os
@@ -42,7 +42,9 @@ async def test_migrate_epoch_begins_the_next_one(database_url: str) -> None:
         )
         assert said.stdout.strip() == f"epoch {before + 1} begins"
         assert await conn.fetchval("SELECT epoch FROM installation") == before + 1
-        assert await conn.fetchval("SELECT isempty(ids) FROM session_leases")
+        assert await conn.fetchval("SELECT l.epoch < i.epoch FROM session_leases l, installation i")
+        assert await conn.fetchval("SELECT nextval(pg_get_serial_sequence('hosts', 'id'))") > 10_000
+        assert await conn.fetchval("SELECT nextval(pg_get_serial_sequence('deployments', 'id'))") > 10_000
         assert await conn.fetchval("SELECT nextval(pg_get_serial_sequence('sessions', 'id'))") > 1_000_000
     finally:
         await conn.close()

@@ -148,13 +148,14 @@ async def test_a_game_whose_id_a_restored_database_has_forgotten_is_not_ended(ho
     await home.execute("UPDATE installation SET epoch = 2")
     said = {"session_id": 5000, "deployment_id": deployment, "run": 1}
     await agent.say("session", "pending", **said, cause="restart_policy", desired_version=0)
-    [(reason, _, _)] = await home.until_dead(1)
-    assert reason == "id_not_leased"
-    await home.until_command(agent.id, "report")
-    await agent.say("host", "report", sessions=[{**said, "status": "running"}])
+    await agent.say("host", "report", sessions=[{**said, "status": "running"}], lease=[[5001, 5060]])
     await home.until_status(5000, "running")
     assert await home.history(5000) == ["pending", "starting", "running"]
-    assert "end" not in {verb for verb, _ in home.commands[agent.id]}
+    assert (await home.until_command(agent.id, "lease"))["lease"] == [[5001, 5060]]
+    # From its report on it is believed no more than others.
+    await agent.say("session", "pending", session_id=7000, deployment_id=deployment, run=2, cause="restart_policy")
+    await home.until_command(agent.id, "end", session_id=7000)
+    assert {body["session_id"] for verb, body in home.commands[agent.id] if verb == "end"} == {7000}
 
 
 async def test_a_session_that_ends_just_now_is_not_said_to_be_reachable_afterwards(home: House) -> None:

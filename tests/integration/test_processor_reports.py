@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
+import asyncpg
 import pytest
 from contract.places import Place
 from integration.processor_house import Agent, House, house
@@ -107,6 +108,56 @@ async def test_a_lease_that_a_host_claims_after_a_restore_is_believed_within_bou
     query = "SELECT ids @> $2::bigint AND NOT ids @> $3::bigint AND NOT ids @> $4::bigint FROM session_leases WHERE host = $1"
     assert await home.value(query, agent.id, low, 120, 2 * 10**6)
     assert await home.value("SELECT ids @> $2::bigint FROM session_leases WHERE host = $1", agent.id, high)
+
+
+async def test_a_host_is_asked_what_it_holds_after_a_restore_and_believed_to_have_no_more(home: House) -> None:
+    agent = await home.host()
+    await home.execute("UPDATE session_leases SET ids = '{[1,40]}' WHERE host = $1", agent.id)
+    await agent.heartbeat()
+    await home.execute("UPDATE installation SET epoch = 2")
+    await agent.heartbeat()
+    await home.until_command(agent.id, "report")
+    await agent.say("host", "report", lease=[[31, 90]])
+    await home.until_settled(agent)
+    assert await home.value("SELECT ids FROM session_leases") == [asyncpg.Range(31, 91)]
+
+
+async def test_a_life_that_counts_its_boots_to_a_known_number_is_told_to_go_above_it(home: House) -> None:
+    agent = await home.host()
+    agent.boot = 3
+    for _ in range(5):
+        await agent.heartbeat(journal_id=agent.journal)
+    known = "SELECT boot, beat, journal FROM host_heartbeats"
+
+    async def heard(boot: int, beat: int, journal: str) -> bool:
+        return await home.rows(known) == [(boot, beat, journal)]
+
+    await home.until("the fifth beat", lambda: heard(3, 5, agent.journal))
+    again = Agent(home, agent.id, boot=3)
+    await again.heartbeat(journal_id=again.journal)
+    await home.until_command(agent.id, "report", boot=4)
+    assert await heard(3, 5, agent.journal)
+    again.boot = 5
+    await again.heartbeat(journal_id=again.journal)
+    await home.until("the life above", lambda: heard(5, 2, again.journal))
+    # What is said at its begin is enough to know it by.
+    third = Agent(home, agent.id, boot=5)
+    await third.say("host", "online", lease=[])
+    await home.until_command(agent.id, "report", boot=6)
+    assert await heard(5, 2, again.journal)
+
+
+async def test_an_id_that_another_session_has_used_is_ended_and_leased_anew(home: House) -> None:
+    agent = await home.host()
+    one, other = await home.deployment(agent), await home.deployment(agent)
+    session = await home.session(one)
+    await agent.session(session, "starting", "running")
+    begun = {"session_id": session, "deployment_id": other, "run": 1, "cause": "host_boot"}
+    await Agent(home, agent.id, boot=2).say("session", "pending", **begun)
+    await home.until_command(agent.id, "end", session_id=session)
+    assert (await home.until_command(agent.id, "lease"))["lease"]
+    assert await home.status(session) == "running"
+    assert [reason for reason, _, _ in await home.until_dead(1)] == ["id_not_leased"]
 
 
 async def test_a_lease_is_topped_up_at_half_of_what_its_deployments_need(home: House) -> None:

@@ -210,10 +210,6 @@ async def test_a_host_has_its_lease_and_an_id_is_used_once(pool: Pool) -> None:
         assert ranges.size(again) == 50 and not ranges.contains(again, first)
         await together(conn, [session_leases.write({host: ranges.without(again, [again[0][0]])})])
         assert ranges.size(await session_leases.grant(conn, host, 60)) == 60
-        await session_leases.void(conn)
-        fresh = await session_leases.grant(conn, host)
-        assert ranges.size(fresh) == 50
-        assert fresh[0][0] > again[-1][1]
 
 
 async def test_a_host_with_many_deployments_has_a_lease_for_each_four_times(pool: Pool) -> None:

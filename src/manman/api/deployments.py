@@ -180,6 +180,8 @@ def must_be_parked(wanted: Wanted) -> None:
     the host is not in any row."""
     must_rest(wanted)
     row = wanted.deployment
+    if wanted.host["unheard"]:
+        raise busy(wanted, "its host has not reported since the database was restored", "try again in a few seconds")
     if not rules.settled(row):
         raise busy(wanted, "its wish is running", "stop the deployment first")
     if not rules.parked(row, live=False):

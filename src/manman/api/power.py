@@ -92,6 +92,13 @@ def must_start(wanted: Wanted) -> None:
             hint="start its agent with `manman host`, or deploy to another host",
             host_id=host["host"],
         )
+    if host["unheard"]:
+        raise RefusedError(
+            "host_offline",
+            f"host {host['name']} has not said yet what it runs, since the database was restored",
+            hint="it is asked for it; try again in a few seconds",
+            host_id=host["host"],
+        )
     if host["draining"]:
         raise RefusedError(
             "host_draining",
@@ -189,7 +196,9 @@ async def stop(
 ) -> bool:
     """The wish is stopped. Whether anything had to be said: a wish that is stopped already is not repeated, but by Kill."""
     live, before = wanted.live, wanted.deployment
-    is_again = before.desired is Desired.STOPPED and (live is None or (verb == "stop" and grace is None))
+    # Where a restored database has not heard the host yet, what the row wishes is what was wished once.
+    known = before.desired is Desired.STOPPED and not wanted.host["unheard"]
+    is_again = known and (live is None or (verb == "stop" and grace is None))
     if is_again:
         await _write(caller, conn, ends=live)
         return False

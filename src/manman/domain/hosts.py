@@ -33,6 +33,7 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True):
     """Liveness of one host, as its row says. `last_seen` is None until it was first heard.
 
     `returned_at` is set when it came back and cleared once a report was applied; `asked_at` is when it was last asked for one.
+    `journal` is that of the life that (boot, beat) are of.
     """
 
     host_id: HostId
@@ -42,6 +43,7 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True):
     last_seen: datetime | None
     returned_at: datetime | None = None
     asked_at: datetime | None = None
+    journal: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +74,20 @@ def is_newer(boot: int | None, beat: int | None, known: tuple[int, int] | None) 
     if known is None or boot is None:
         return True
     return (boot, beat or 0) > known
+
+
+def boot_to_exceed(boot: int, journal: str | None, known: tuple[int, str | None]) -> int | None:
+    """The boot above which an agent must go to be heard; None where its own is good.
+
+    An older boot than the known one, or the known one under another journal, is a disk that came back from a copy: its beats would
+    not count, or count only once they exceed those of the life that is over.
+    """
+    known_boot, known_journal = known
+    if boot < known_boot:
+        return known_boot
+    if boot == known_boot and journal is not None and known_journal is not None and journal != known_journal:
+        return known_boot + 1
+    return None
 
 
 def is_silent(last_seen: datetime, now: datetime, threshold: timedelta) -> bool:

@@ -172,8 +172,8 @@ class Journal:
             self._do("INSERT OR REPLACE INTO facts VALUES (?, ?)", name, msgspec.json.encode(value))
 
     def jump_above(self, boot: int) -> None:
-        """Makes `boot` of this life one above a boot that the control plane knows (the disk was restored)."""
-        if boot >= self.boot:
+        """Makes `boot` of this life one above a boot that the control plane says, where its own is lower (the disk was restored)."""
+        if boot > self.boot:
             self.keep_fact("boot", boot + 1)
             self.boot = boot + 1
 

@@ -177,14 +177,15 @@ async def load(conn: Connection, batch: Iterable[Arrived], rules_: Rules) -> Wor
         chance=rules_.chance,
         hosts=inbox.hosts | locked,
         seen=inbox.seen,
-        leases={h: ids for h, (ids, _) in leases.items()},
-        lease_sizes={h: rules.lease_size(many) for h, (_, many) in leases.items()},
+        leases={h: leased.ids for h, leased in leases.items()},
+        lease_sizes={h: rules.lease_size(leased.deployments) for h, leased in leases.items()},
+        unheard={h for h, leased in leases.items() if leased.unheard},
         deployments=known,
         sessions=rows.sessions,
         names=rows.names,
         holed=holed,
     )
-    if keys.reporting:
+    if keys.reporting or world.unheard:
         world.last_id = await batches.last_id(conn)
         unknown = keys.sessions - rows.sessions.keys()
         world.leased_to = await batches.leased_to(conn, unknown) if unknown else {}
@@ -205,8 +206,13 @@ async def _lock_deployments(conn: Connection, keys: Keys) -> dict[DeploymentId, 
 
 async def commit(conn: Connection, world: World, rules_: Rules) -> None:
     """Save what was decided, and what others hear of it."""
-    if world.unleased:
-        await _unleased(conn, world)
+    for host_id, session_id in world.unleased:
+        # Of a disk that came back from a copy.
+        world.tell(host_id, "end", session_id=session_id)
+    if world.restored_from is not None:
+        epoch = world.restored_from // EPOCH + 1
+        await installation.begin_epoch(conn, epoch, "a host has seen a version above the row's")
+    await _claims(conn, world)
     lease_rows = await _leases(conn, world)
     for host_id, boot in world.report_wanted.items():
         world.tell(host_id, "report", boot=boot)
@@ -214,10 +220,6 @@ async def commit(conn: Connection, world: World, rules_: Rules) -> None:
         await sweeps.ask(conn, world.report_wanted)
     if world.released:
         await sweeps.release(conn, world.released)
-    await _claims(conn, world)
-    if world.restored_from is not None:
-        epoch = world.restored_from // EPOCH + 1
-        await installation.begin_epoch(conn, epoch, "a host has seen a version above the row's")
     messages = [*await _announcements(conn, world), *lease_rows, *world.commands]
     inserted = [world.sessions[s] for s in sorted(world.inserted)]
     updated = [world.sessions[s] for s in sorted(world.touched_sessions - world.inserted)]
@@ -244,17 +246,6 @@ async def commit(conn: Connection, world: World, rules_: Rules) -> None:
     )
 
 
-async def _unleased(conn: Connection, world: World) -> None:
-    """Sessions that hosts began under ids that are not of their leases: a disk that came back from a copy, and the game comes back
-    under a good id. After a restore it may be the database that has forgotten: then the host's report says what there is."""
-    restored = await installation.is_restored(conn)
-    for host_id, session_id in world.unleased:
-        if restored:
-            world.ask_report(host_id)
-        else:
-            world.tell(host_id, "end", session_id=session_id)
-
-
 async def _claims(conn: Connection, world: World) -> None:
     """What reports say of ids that the database has forgotten: believed within bounds, and never given to anybody else."""
     claimed = [s for s in world.inserted if world.last_id is not None and s > world.last_id]
@@ -268,11 +259,15 @@ async def _claims(conn: Connection, world: World) -> None:
 
 
 async def _leases(conn: Connection, world: World) -> list[OutboxRow]:
-    """Top up at half, and answer whoever asked: the host's whole set, which replaces what it has."""
+    """Top up at half, and answer whoever asked: the host's whole set, which replaces what it has. Who is unheard since a restore is
+    asked for a report first: it knows what it has."""
     low = {
         h for h in world.used_ids if ranges.size(world.leases[h]) * 2 < world.lease_sizes.get(h, rules.lease_size(0))
     }
-    wanted = sorted((world.lease_wanted | low) & world.hosts.keys())
+    asking = (world.lease_wanted | low) & world.hosts.keys()
+    for host_id in sorted(asking & world.unheard):
+        world.ask_report(host_id)
+    wanted = sorted(asking - world.unheard)
     before = len(world.commands)
     for host_id in wanted:
         if world.used_ids.pop(host_id, None):

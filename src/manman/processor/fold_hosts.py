@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from manman.domain.hosts import GOODBYE, Heard, HostMoved, Presence, is_newer
+from manman.domain.hosts import GOODBYE, Heard, HostMoved, Presence, boot_to_exceed, is_newer
 from manman.events import contracts
 from manman.events.codec import Message
 from manman.processor.outcomes import Outcome, Refusal
@@ -11,22 +11,35 @@ from manman.processor.world import World, event_id_of
 
 def online(world: World, message: Message, body: contracts.HostOnline) -> Outcome | Refusal:
     """`status.host.online`: the agent is here; it gets its lease and is asked for a report."""
-    heard = world.hosts[body.host_id]
-    if not is_newer(body.boot, 0, (heard.boot, heard.beat)) and not (heard.online and body.boot == heard.boot):
-        if body.boot == heard.boot:
-            world.lease_wanted.add(body.host_id)
-        else:
-            world.ask_report(body.host_id, boot=heard.boot)
+    heard, journal = world.hosts[body.host_id], _journal(message)
+    exceed = None if body.boot is None else boot_to_exceed(body.boot, journal, (heard.boot, heard.journal))
+    if exceed is not None:
+        world.ask_report(body.host_id, boot=exceed)
+        return Outcome.LATE
+    if not is_newer(body.boot, 0, (heard.boot, heard.beat)) and not heard.online:
+        world.lease_wanted.add(body.host_id)
         return Outcome.LATE
     if body.agent_version is not None:
         world.agent_versions[body.host_id] = body.agent_version
-    came_back = returned(world, heard, boot=body.boot, beat=0, event_id=event_id_of(message))
+    came_back = returned(world, heard, boot=body.boot, beat=0, journal=journal, event_id=event_id_of(message))
     world.lease_wanted.add(body.host_id)
     world.ask_report(body.host_id, boot=world.hosts[body.host_id].boot)
     return Outcome.APPLIED if came_back else Outcome.UNCHANGED
 
 
-def returned(world: World, heard: Heard, *, boot: int | None, beat: int | None, event_id: str | None = None) -> bool:
+def _journal(message: Message) -> str | None:
+    return message.attributes.journal_id if message.attributes is not None else None
+
+
+def returned(
+    world: World,
+    heard: Heard,
+    *,
+    boot: int | None,
+    beat: int | None,
+    journal: str | None = None,
+    event_id: str | None = None,
+) -> bool:
     """Take a sign of life that is newer than the known one; True when the host had been away."""
     was = world.presence(heard.host_id)
     at = (boot, beat or 0) if boot is not None else (heard.boot, heard.beat if heard.beat != GOODBYE else 0)
@@ -38,6 +51,7 @@ def returned(world: World, heard: Heard, *, boot: int | None, beat: int | None, 
             boot=at[0],
             beat=max(at[1], heard.beat) if at[0] == heard.boot and heard.beat != GOODBYE else at[1],
             last_seen=world.now,
+            journal=journal or heard.journal,
             # Who has no boot is no agent of ours: it never reports, so none is waited for.
             returned_at=world.now if away and was is not Presence.NEW and at[0] > 0 else heard.returned_at,
         )
@@ -64,7 +78,8 @@ def offline(world: World, message: Message, body: contracts.HostOffline) -> Outc
     if boot < heard.boot or (boot == heard.boot and heard.beat == GOODBYE):
         return Outcome.LATE
     was = world.presence(body.host_id)
-    world.keep_host(replace(heard, online=False, boot=boot, beat=GOODBYE, returned_at=None))
+    journal = _journal(message) or heard.journal
+    world.keep_host(replace(heard, online=False, boot=boot, beat=GOODBYE, returned_at=None, journal=journal))
     if was is Presence.OFFLINE:
         return Outcome.UNCHANGED
     world.hosts_moved.append(

@@ -26,9 +26,9 @@ def report(world: World, message: Message, body: contracts.HostReport) -> Outcom
         world.ask_report(body.host_id)
         return Outcome.LATE
     _forgotten(world, body)
-    for held in body.deployments:
-        if _deployment(world, message, body.host_id, held):
-            world.lease_taken_over[body.host_id] = ranges.merged(body.lease)
+    ahead = [_deployment(world, message, body.host_id, held) for held in body.deployments]
+    if body.host_id in world.unheard or any(ahead):
+        _take_over(world, body)
     _sessions(world, message, body)
     now = world.hosts[body.host_id]
     if now.returned_at is not None or now.beat == GOODBYE:
@@ -36,6 +36,13 @@ def report(world: World, message: Message, body: contracts.HostReport) -> Outcom
     if body.agent_version is not None:
         world.agent_versions[body.host_id] = body.agent_version
     return Outcome.APPLIED
+
+
+def _take_over(world: World, body: contracts.HostReport) -> None:
+    """After a restore it is the host that knows which ids it has left."""
+    world.unheard.discard(body.host_id)
+    world.lease_taken_over[body.host_id] = ranges.merged(body.lease)
+    world.lease_wanted.add(body.host_id)
 
 
 def _is_overtaken(world: World, message: Message) -> bool:

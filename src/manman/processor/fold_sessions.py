@@ -36,6 +36,8 @@ def said(world: World, message: Message, body: contracts.SessionStatus) -> Outco
         return _newcomer(world, message, body)
     if message.host_id is not None and message.host_id != row.host_id:
         return Refusal("foreign", f"session {row.id} belongs to host {row.host_id}, not to host {message.host_id}")
+    if _is_used(row, body):
+        return _under_no_good_id(world, row.host_id, body)
     if body.deployment_id is not None and body.deployment_id != row.deployment_id:
         return Refusal(
             "foreign", f"session {row.id} belongs to deployment {row.deployment_id}, not {body.deployment_id}"
@@ -122,14 +124,33 @@ def _newcomer(world: World, message: Message, body: contracts.SessionStatus) -> 
         return Refusal(
             "foreign", f"deployment {deployment.id} is on host {deployment.host_id}, not on host {message.host_id}"
         )
-    if not ranges.contains(world.leases.get(message.host_id, ()), body.session_id):
-        world.lease_wanted.add(message.host_id)
-        world.unleased.append((message.host_id, body.session_id))
-        return Refusal(
-            "id_not_leased", f"session id {body.session_id} is not of the lease of host {message.host_id}, or was used"
-        )
+    if not _is_good(world, message.host_id, body):
+        return _under_no_good_id(world, message.host_id, body)
     begin(world, message.host_id, body, what_was_said(world, message, body))
     return Outcome.APPLIED
+
+
+def _is_used(row: Session, body: contracts.SessionStatus) -> bool:
+    """Whether a host begins another session under the id of this one: a disk that came back from a copy has forgotten it."""
+    if body.run is None or body.deployment_id is None:
+        return False
+    if body.deployment_id != row.deployment_id:
+        return True
+    return row.status in FINAL and (body.run, body.begun_version or 0) != (row.run, row.begun_version)
+
+
+def _under_no_good_id(world: World, host_id: HostId, body: contracts.SessionStatus) -> Refusal:
+    """The game is ended and comes back under an id of the lease that goes with it."""
+    world.lease_wanted.add(host_id)
+    world.unleased.append((host_id, body.session_id))
+    return Refusal("id_not_leased", f"session id {body.session_id} is not of the lease of host {host_id}, or was used")
+
+
+def _is_good(world: World, host_id: HostId, body: contracts.SessionStatus) -> bool:
+    """Whether a host may begin a session under this id. Where a restored database has not heard it since, its lease is forgotten."""
+    if host_id in world.unheard:
+        return not world.is_others_id(host_id, body.session_id)
+    return ranges.contains(world.leases.get(host_id, ()), body.session_id)
 
 
 def begin(world: World, host_id: HostId, body: contracts.SessionStatus | contracts.SessionSaid, heard: Said) -> None:

@@ -1,8 +1,9 @@
 """Heartbeats: perishable, coalesced to the newest of each host, applied in bulk and in place.
 
 Only a pair (boot, beat) above the known one counts. One that brings an absent host back is announced, and the host is asked for a
-report; an older boot is answered by a report request with the known one. Every batch, the processor's own pulse included, touches
-the ear by which the sweep knows that silence means something. Nothing here is ever a dead letter.
+report; an older boot, or the known one in another life, is answered by a report request with a boot to go above. Every batch, the
+processor's own pulse included, touches the ear by which the sweep knows that silence means something. Nothing here is ever a dead
+letter.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from manman.domain.hosts import HostMoved, Presence
+from manman.domain.hosts import HostMoved, Presence, boot_to_exceed
 from manman.domain.ids import HostId, SessionId
 from manman.errors import Malformed, is_transient
 from manman.events import codec
@@ -178,10 +179,12 @@ class HeartbeatConsumer:
     async def _answer(self, conn: Connection, beaten: list[Beaten], beats: dict[HostId, Heartbeat]) -> None:
         """Announce who came back, and ask for a report whoever did or beats under an older boot."""
         returned = [b for b in beaten if b.returned]
-        old = [b for b in beaten if not b.counted and (beats[b.host_id].boot or 0) < b.known_boot]
+        old = {
+            b.host_id: boot for b in beaten if not b.counted and (boot := _to_exceed(beats[b.host_id], b)) is not None
+        }
         if not returned and not old:
             return
-        known, now = await batches.read_hosts(conn, {b.host_id for b in (*returned, *old)})
+        known, now = await batches.read_hosts(conn, old.keys() | {b.host_id for b in returned})
         world = World(now=now, threshold=self.rules.threshold, chance=self.rules.chance, hosts=known)
         for one in returned:
             world.hosts_moved.append(
@@ -195,8 +198,8 @@ class HeartbeatConsumer:
                 )
             )
             world.ask_report(one.host_id)
-        for one in old:
-            world.ask_report(one.host_id, boot=one.known_boot)
+        for host_id, boot in old.items():
+            world.ask_report(host_id, boot=boot)
         await batch.commit(conn, world, self.rules)
 
     def _samples(self, beats: list[Heartbeat], now: datetime) -> list[Sample]:
@@ -251,12 +254,19 @@ def _exceeds(earlier: Heartbeat, known: Heartbeat) -> bool:
     return (earlier.boot, earlier.beat or 0) > (known.boot, known.beat or 0)
 
 
+def _to_exceed(body: Heartbeat, said: Beaten) -> int | None:
+    return (
+        boot_to_exceed(body.boot or 0, body.journal_id, (said.known_boot, said.known_journal)) if said.known else None
+    )
+
+
 def _beat(body: Heartbeat) -> Beat:
     live = body.live
     return Beat(
         host_id=body.host_id,
         boot=body.boot,
         beat=body.beat,
+        journal=body.journal_id,
         live_count=live.count if live is not None else None,
         live_xor=live.xor if live is not None else None,
     )

@@ -60,6 +60,8 @@ class World:
     hosts: dict[HostId, Heard] = field(default_factory=dict)
     seen: dict[Journal, Ranges] = field(default_factory=dict)
     leases: dict[HostId, Ranges] = field(default_factory=dict)
+    # hosts that have not reported since the database was restored: what its rows say of them is of before
+    unheard: set[HostId] = field(default_factory=set)
     deployments: dict[DeploymentId, Deployment] = field(default_factory=dict)
     sessions: dict[SessionId, Session] = field(default_factory=dict)
     # read with them: how many ids a host should have, what sessions that move are called
@@ -87,7 +89,8 @@ class World:
     released: dict[tuple[HostId, DeploymentId], int] = field(default_factory=dict)
     restored_from: int | None = None
     lease_taken_over: dict[HostId, Ranges] = field(default_factory=dict)
-    # What reports need: journals with holes and how far they went, ids that are other hosts', and the last id ever given.
+    # What reports, and hosts that are unheard, need: journals with holes and how far they went, ids that are other hosts', and the
+    # last id ever given.
     holed: dict[Journal, int] = field(default_factory=dict)
     leased_to: dict[SessionId, HostId] = field(default_factory=dict)
     last_id: int | None = None

@@ -108,6 +108,7 @@ def heard_of(row: Any) -> Heard:
         last_seen=row["last_seen"],
         returned_at=row["returned_at"],
         asked_at=row["asked_at"],
+        journal=row["journal"],
     )
 
 
@@ -155,10 +156,23 @@ async def deployments_of_live(conn: Connection, hosts: Collection[HostId]) -> se
     return {DeploymentId(r["deployment"]) for r in await conn.fetch(sql["deployments_of_live"], sorted(hosts))}
 
 
-async def lock_leases(conn: Connection, hosts: Collection[HostId]) -> dict[HostId, tuple[Ranges, int]]:
-    """The unused session ids of these hosts, locked, each with how many deployments are on the host."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leased:
+    """The unused session ids of a host, and how many deployments are on it. `unheard`: it has not reported since the database was
+    restored, so that the ids are those of before."""
+
+    ids: Ranges
+    deployments: int
+    unheard: bool
+
+
+async def lock_leases(conn: Connection, hosts: Collection[HostId]) -> dict[HostId, Leased]:
+    """What these hosts have leased, locked."""
     rows = await conn.fetch(sql["lock_leases"], sorted(hosts))
-    return {HostId(r["host"]): (ranges_of(r["ids"]), r["deployments"]) for r in rows}
+    return {
+        HostId(r["host"]): Leased(ids=ranges_of(r["ids"]), deployments=r["deployments"], unheard=r["unheard"])
+        for r in rows
+    }
 
 
 async def lock_deployments(

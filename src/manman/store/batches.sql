@@ -2,12 +2,12 @@
 -- rows is read by the statement that locks them, after the wait.
 
 -- name: lock_hosts
-SELECT b.host, b.online, b.boot, b.beat, b.last_seen, b.returned_at, b.asked_at
+SELECT b.host, b.online, b.boot, b.beat, b.last_seen, b.returned_at, b.asked_at, b.journal
   FROM host_heartbeats b WHERE b.host = ANY($1::bigint[]) ORDER BY b.host FOR UPDATE
 
 -- name: read_hosts
 SELECT h.id AS host, coalesce(b.online, false) AS online, coalesce(b.boot, 0) AS boot, coalesce(b.beat, 0) AS beat,
-       b.last_seen, b.returned_at, b.asked_at, clock() AS now
+       b.last_seen, b.returned_at, b.asked_at, b.journal, clock() AS now
   FROM hosts h LEFT JOIN host_heartbeats b ON b.host = h.id WHERE h.id = ANY($1::bigint[])
 
 -- name: make_heartbeats
@@ -32,7 +32,7 @@ SELECT clock() AS now,
                    l.host, l.journal, (SELECT json_agg(json_build_array(lower(r), upper(r) - 1)) FROM unnest(l.seen) AS r)))
           FROM locked l)::text AS journals,
        (SELECT json_agg(json_build_array(h.id, coalesce(b.online, false), coalesce(b.boot, 0), coalesce(b.beat, 0), b.last_seen,
-                                         b.returned_at, b.asked_at))
+                                         b.returned_at, b.asked_at, b.journal))
           FROM hosts h LEFT JOIN host_heartbeats b ON b.host = h.id WHERE h.id = ANY($3::bigint[]))::text AS hosts
 
 -- name: holed_journals
@@ -52,7 +52,8 @@ SELECT deployment FROM sessions
  UNION SELECT id FROM deployments WHERE host = ANY($1::bigint[]) AND seen_version > 0
 
 -- name: lock_leases
-SELECT l.host, l.ids, (SELECT count(*) FROM deployments d WHERE d.host = l.host) AS deployments
+SELECT l.host, l.ids, l.epoch < (SELECT i.epoch FROM installation i) AS unheard,
+       (SELECT count(*) FROM deployments d WHERE d.host = l.host) AS deployments
   FROM session_leases l WHERE l.host = ANY($1::bigint[]) ORDER BY l.host FOR UPDATE OF l
 
 -- name: lock_deployments

@@ -18,11 +18,13 @@ sql = load(__name__)
 
 
 class Beat(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The newest heartbeat of one host in a batch. Without a boot (a plain publisher) it is always the newest."""
+    """The newest heartbeat of one host in a batch, with the journal of the life that beats. Without a boot (a plain publisher) it is
+    always the newest."""
 
     host_id: HostId
     boot: int | None = None
     beat: int | None = None
+    journal: str | None = None
     live_count: int | None = None
     live_xor: int | None = None
 
@@ -30,7 +32,8 @@ class Beat(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Beaten(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What became of a heartbeat. `was` is what the row said before; `counted` whether it was above the known pair.
 
-    `known_boot` and `last_seen`, as the row said before, are told of those that did not count or brought their host back.
+    `known_boot`, `known_journal` and `last_seen`, as the row said before, are told of those that did not count or brought their host
+    back.
     """
 
     host_id: HostId
@@ -38,6 +41,7 @@ class Beaten(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     counted: bool
     was: Presence = Presence.NEW
     known_boot: int = 0
+    known_journal: str | None = None
     last_seen: datetime | None = None
 
     @property
@@ -73,7 +77,7 @@ async def update_status_and_last_seen(conn: Connection, rows: Sequence[Heard]) -
     """Writes liveness as it was decided over locked rows: hosts that said hello or goodbye, were asked, reported."""
     if not rows:
         return []
-    names = ("host_id", "online", "boot", "beat", "last_seen", "returned_at", "asked_at")
+    names = ("host_id", "online", "boot", "beat", "last_seen", "returned_at", "asked_at", "journal")
     columns = [[getattr(row, name) for row in rows] for name in names]
     return [HostId(row["host"]) for row in await conn.fetch(sql["update_status_and_last_seen"], *columns)]
 
@@ -93,6 +97,7 @@ async def update_last_seen(conn: Connection, beats: Sequence[Beat]) -> list[Beat
         [beat.beat or 0 for beat in beats],
         [beat.live_count for beat in beats],
         [beat.live_xor for beat in beats],
+        [beat.journal for beat in beats],
     )
     special = {row["host"]: row for row in found}
     return [
@@ -110,6 +115,7 @@ def _beaten(row: Row) -> Beaten:
         counted=row["counted"],
         was=presence(row["online"], row["boot"], row["beat"]),
         known_boot=row["boot"] or 0,
+        known_journal=row["journal"],
         last_seen=row["last_seen"],
     )
 

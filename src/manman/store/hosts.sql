@@ -1,8 +1,9 @@
 -- name: update_status_and_last_seen
 UPDATE host_heartbeats b
-SET online = u.online, boot = u.boot, beat = u.beat, last_seen = u.last_seen, returned_at = u.returned_at, asked_at = u.asked_at
-FROM unnest($1::bigint[], $2::boolean[], $3::bigint[], $4::bigint[], $5::timestamptz[], $6::timestamptz[], $7::timestamptz[])
-     AS u (host, online, boot, beat, last_seen, returned_at, asked_at)
+SET online = u.online, boot = u.boot, beat = u.beat, last_seen = u.last_seen, returned_at = u.returned_at, asked_at = u.asked_at,
+    journal = u.journal
+FROM unnest($1::bigint[], $2::boolean[], $3::bigint[], $4::bigint[], $5::timestamptz[], $6::timestamptz[], $7::timestamptz[], $8::text[])
+     AS u (host, online, boot, beat, last_seen, returned_at, asked_at, journal)
 WHERE b.host = u.host
 RETURNING b.host;
 
@@ -11,15 +12,15 @@ RETURNING b.host;
 -- the newest. The rows are locked in key order first; one that is held right now (its host's report is applied) is passed over, so that
 -- nobody else's beat waits. Told are those of whom there is something to tell, few of many.
 WITH said AS (
-    SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])
-         AS u (host, boot, beat, live_count, live_xor)
+    SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[])
+         AS u (host, boot, beat, live_count, live_xor, journal)
 ), known AS (
-    SELECT b.host, b.online, b.boot, b.beat, b.last_seen FROM host_heartbeats b
+    SELECT b.host, b.online, b.boot, b.beat, b.last_seen, b.journal FROM host_heartbeats b
     WHERE b.host IN (SELECT host FROM said) ORDER BY b.host FOR UPDATE SKIP LOCKED
 ), beaten AS (
     UPDATE host_heartbeats b
     SET online = true, last_seen = clock(),
-        boot = coalesce(s.boot, b.boot),
+        boot = coalesce(s.boot, b.boot), journal = coalesce(s.journal, b.journal),
         beat = CASE WHEN s.boot IS NOT NULL THEN s.beat WHEN b.beat = 9223372036854775807 THEN 0 ELSE b.beat END,
         live_count = coalesce(s.live_count, b.live_count), live_xor = coalesce(s.live_xor, b.live_xor),
         returned_at = CASE WHEN NOT k.online AND k.last_seen IS NOT NULL AND coalesce(s.boot, b.boot) > 0 THEN clock()
@@ -29,7 +30,7 @@ WITH said AS (
     RETURNING b.host
 )
 SELECT s.host, k.host IS NOT NULL OR EXISTS (SELECT FROM host_heartbeats h WHERE h.host = s.host) AS known,
-       b.host IS NOT NULL AS counted, k.online, k.boot, k.beat, k.last_seen
+       b.host IS NOT NULL AS counted, k.online, k.boot, k.beat, k.last_seen, k.journal
 FROM said s LEFT JOIN known k ON k.host = s.host LEFT JOIN beaten b ON b.host = s.host
 WHERE k.host IS NULL OR NOT k.online OR b.host IS NULL;
 

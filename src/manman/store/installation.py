@@ -1,14 +1,13 @@
 """The installation: which epoch it is. A restored database starts a new one.
 
 Versions are epoch · 2³² + number and positions are read within an epoch, so what is new beats all that was before the restore, and no
-session id is given twice. A restore is noticed by another cluster or timeline at a service's start, and by a host that has seen a
-version above a row's.
+id is given twice. What the rows say of a host is of before, until it reports. A restore is noticed by another cluster or timeline at
+a service's start, and by a host that has seen a version above a row's.
 """
 
 from __future__ import annotations
 
 from manman.observability import get_logger
-from manman.store import session_leases
 from manman.store.pool import Connection
 from manman.store.sql import load
 
@@ -31,10 +30,7 @@ async def notice_cluster(conn: Connection) -> bool:
     await conn.execute(sql["remember"], now["system_identifier"], now["timeline_id"])
     if known["system_identifier"] is None:
         return False
-    begun = await begin_epoch(conn, known["epoch"] + 1, "another cluster or timeline")
-    if begun:
-        await session_leases.void(conn)
-    return begun
+    return await begin_epoch(conn, known["epoch"] + 1, "another cluster or timeline")
 
 
 async def begin_epoch(conn: Connection, epoch: int, why: str) -> bool:
@@ -43,13 +39,9 @@ async def begin_epoch(conn: Connection, epoch: int, why: str) -> bool:
         return False
     await conn.execute(sql["carry_events"], epoch)
     await conn.execute(sql["raise_identity"])
+    await conn.execute(sql["raise_sessions"])
     log.warning("epoch_began", epoch=epoch, why=why)
     return True
-
-
-async def is_restored(conn: Connection) -> bool:
-    """Whether this database was restored once: it may have forgotten what hosts still know."""
-    return bool(await conn.fetchval(sql["is_restored"]))
 
 
 async def next_epoch(conn: Connection, why: str) -> int:
@@ -57,5 +49,4 @@ async def next_epoch(conn: Connection, why: str) -> int:
     known = await conn.fetchrow(sql["lock"])
     epoch = int(known["epoch"]) + 1
     await begin_epoch(conn, epoch, why)
-    await session_leases.void(conn)
     return epoch

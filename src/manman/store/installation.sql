@@ -7,9 +7,6 @@ SELECT s.system_identifier::text AS system_identifier, c.timeline_id FROM pg_con
 -- name: lock
 SELECT epoch, system_identifier, timeline_id FROM installation FOR UPDATE
 
--- name: is_restored
-SELECT epoch > 1 FROM installation
-
 -- name: remember
 UPDATE installation SET system_identifier = $1, timeline_id = $2
 
@@ -21,6 +18,11 @@ UPDATE installation SET epoch = $1 WHERE epoch < $1 RETURNING epoch
 UPDATE events SET epoch = $1 WHERE epoch < $1 AND position > (SELECT value FROM counters WHERE name = 'published')
 
 -- name: raise_identity
--- Ids that were given after the backup are never given again.
+-- Ids that were given after the backup are never given again: hosts know deployments and themselves by theirs. Of sessions there
+-- are many.
+SELECT setval(format('%I.%I', schemaname, sequencename)::regclass, coalesce(last_value, 0) + 10000)
+  FROM pg_sequences WHERE schemaname = current_schema();
+
+-- name: raise_sessions
 SELECT setval(pg_get_serial_sequence('sessions', 'id'),
               greatest(nextval(pg_get_serial_sequence('sessions', 'id')), (SELECT coalesce(max(id), 0) FROM sessions)) + 1000000)

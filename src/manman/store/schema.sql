@@ -70,6 +70,13 @@ BEGIN
     RETURN NULL;
 END $$;
 
+CREATE FUNCTION public.present_epoch() RETURNS bigint
+    LANGUAGE plpgsql STABLE
+    AS $$
+BEGIN
+    RETURN (SELECT epoch FROM installation);
+END $$;
+
 CREATE FUNCTION public.refuse_change() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -387,7 +394,8 @@ CREATE TABLE public.host_heartbeats (
     returned_at timestamp with time zone,
     live_count bigint DEFAULT 0 NOT NULL,
     live_xor bigint DEFAULT 0 NOT NULL,
-    asked_at timestamp with time zone
+    asked_at timestamp with time zone,
+    journal text
 )
 WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_cost_delay='0');
 
@@ -698,7 +706,8 @@ CREATE TABLE public.session_history (
 
 CREATE TABLE public.session_leases (
     host bigint NOT NULL,
-    ids int8multirange DEFAULT '{}'::int8multirange NOT NULL
+    ids int8multirange DEFAULT '{}'::int8multirange NOT NULL,
+    epoch bigint DEFAULT public.present_epoch() NOT NULL
 )
 WITH (fillfactor='70');
 
@@ -985,6 +994,8 @@ CREATE UNIQUE INDEX outbox_commands ON public.outbox USING btree (id) WHERE (exc
 CREATE UNIQUE INDEX outbox_events ON public.outbox USING btree (id) WHERE (exchange IS DISTINCT FROM 'manman'::text);
 
 CREATE UNIQUE INDEX session_history_event ON public.session_history USING btree (event_id, session, to_status) WHERE (event_id IS NOT NULL);
+
+CREATE INDEX session_leases_epoch ON public.session_leases USING btree (epoch);
 
 CREATE INDEX sessions_created_at ON public.sessions USING btree (created_at, id);
 

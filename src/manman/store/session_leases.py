@@ -37,11 +37,6 @@ async def skip_to(conn: Connection, number: int) -> None:
     await conn.execute(sql["skip_to"], number)
 
 
-async def void(conn: Connection) -> None:
-    """Empties every lease: a restored database must not believe its old ones."""
-    await conn.execute(sql["void"])
-
-
 def to_multirange(numbers: Ranges) -> str:
     """Inclusive ranges as PostgreSQL writes a multirange; the driver has no arrays of them."""
     return "{" + ",".join(f"[{first},{last}]" for first, last in numbers) + "}"

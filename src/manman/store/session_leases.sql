@@ -26,6 +26,3 @@ UPDATE session_leases l SET ids = u.ids FROM json_to_recordset($1::text::json) A
 SELECT setval(pg_get_serial_sequence('sessions', 'id'),
               greatest(nextval(pg_get_serial_sequence('sessions', 'id')), $1::bigint) + 10000)
  WHERE coalesce(pg_sequence_last_value(pg_get_serial_sequence('sessions', 'id')), 0) < $1::bigint
-
--- name: void
-UPDATE session_leases SET ids = '{}';

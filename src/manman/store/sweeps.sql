@@ -12,12 +12,14 @@ SELECT count(*) FILTER (WHERE NOT b.online AND b.beat <> 9223372036854775807) AS
                              WHERE s.host = b.host AND s.ended_at IS NULL))
 
 -- name: due_starts
--- Pending beyond the deadline, on a host that is fresh, of whose last journal everything is settled that a heartbeat named.
+-- Pending beyond the deadline, on a host that is fresh, has reported since the last restore, and of whose last journal everything
+-- is settled that a heartbeat named.
 SELECT s.id
   FROM sessions s
   JOIN host_heartbeats b ON b.host = s.host
  WHERE s.status = 'pending' AND s.deadline_at < clock()
    AND b.online AND b.last_seen > clock() - $1::interval AND b.returned_at IS NULL
+   AND NOT EXISTS (SELECT FROM session_leases l, installation i WHERE l.host = s.host AND l.epoch < i.epoch)
    AND NOT EXISTS (
        SELECT FROM (SELECT j.seen, j.told FROM host_journals j WHERE j.host = s.host ORDER BY j.last_used DESC LIMIT 1) j
         WHERE j.told > 0 AND NOT j.seen @> int8range(1, j.told, '[]'))
@@ -63,17 +65,20 @@ WITH used AS (
     SELECT coalesce(range_agg(int8range(s.id, s.id, '[]')), '{}') AS ids
       FROM unnest($2::text::int8multirange) AS part (ids) JOIN sessions s ON s.id >= lower(part.ids) AND s.id < upper(part.ids))
 UPDATE session_leases l
-   SET ids = l.ids + ($2::text::int8multirange - used.ids
-                      - (SELECT coalesce(range_agg(o.ids), '{}') FROM session_leases o WHERE o.host <> $1))
-  FROM used WHERE l.host = $1
+   SET epoch = i.epoch,
+       ids = CASE WHEN l.epoch < i.epoch THEN '{}' ELSE l.ids END
+             + ($2::text::int8multirange - used.ids
+                - (SELECT coalesce(range_agg(o.ids), '{}') FROM session_leases o WHERE o.host <> $1))
+  FROM used, installation i WHERE l.host = $1
 RETURNING l.ids
 
 -- name: hosts_to_ask
--- Fresh hosts that came back without a report, or from whose journal something is missing without progress.
+-- Fresh hosts that came back without a report, that have not reported since a restore, or from whose journal something is missing without progress.
 SELECT b.host FROM host_heartbeats b
  WHERE b.online AND b.last_seen > clock() - $1::interval
    AND (b.asked_at IS NULL OR b.asked_at < clock() - $1::interval)
    AND (b.returned_at IS NOT NULL
+        OR b.boot > 0 AND b.host = ANY (ARRAY(SELECT l.host FROM session_leases l WHERE l.epoch < (SELECT epoch FROM installation)))
         OR EXISTS (SELECT FROM host_journals j WHERE j.host = b.host AND j.hole_since < clock() - $1::interval))
  ORDER BY b.host LIMIT $2
 
