@@ -59,7 +59,7 @@ def try_seeds(seeds: list[int], seconds: float, replicas: int, hosts: int) -> li
     failed = []
     try:
         for seed in seeds:
-            plan = plan_of(seed, seconds=seconds, replicas=replicas, hosts=hosts, partitions=(4, 6))
+            plan = plan_of(seed, seconds=seconds, replicas=replicas, hosts=hosts, real_hosts=1, partitions=(4, 6))
             print(plan.text(), flush=True)
             began = time.monotonic()
             told = asyncio.run(faulty(plan, services, lambda said: print(f"  {said}", flush=True)))

@@ -29,7 +29,7 @@ async def gather(house: "House") -> History:
         **tables,
         journals={(j["host"], j["journal"]): tuple((r.lower, r.upper - 1) for r in j["seen"]) for j in journals},
         external=recorded(house.folder / "recorded"),
-        witnesses=[witness_of(house, host) for host in house.hosts],
+        witnesses=[*(witness_of(house, host) for host in house.hosts), *real_witnesses(house)],
         accepted=list(house.operator.accepted),
         settled=[
             Settled(
@@ -43,7 +43,7 @@ async def gather(house: "House") -> History:
         ],
         beats=[(one["host"], one["received"], one["applied"]) for one in beats],
         samples=list(house.samples),
-        failures=[*house.failures, *house.operator.broken, *errors(house.folder)],
+        failures=[*house.failures, *house.operator.broken, *errors(house.folder), *unsettled(house, journals)],
         reordered=house.reordered,
         places=dict(house.places),
         leftover=await raw.fetchval("SELECT count(*) FROM outbox"),
@@ -56,6 +56,23 @@ def witness_of(house: "House", host: int) -> Witness:
     machine.excused = house.excused.get(host, [])
     shim: Any = SimpleNamespace(time=house.time)
     return witness(shim, machine)
+
+
+def real_witnesses(house: "House") -> list[Witness]:
+    """Of hosts with the product's own agent."""
+    moment = house.time.moment
+    excused = {host: tuple((moment(a), moment(b)) for a, b in house.excused.get(host, [])) for host in house.real}
+    return [real.witness(excused[host]) for host, real in house.real.items()]
+
+
+def unsettled(house: "House", journals: list[Any]) -> list[str]:
+    """Such an agent deletes what was confirmed: what it ever wrote waits, or is settled."""
+    found = []
+    for host, real in house.real.items():
+        settled = sum(r.upper - r.lower for j in journals if j["host"] == host for r in j["seen"])
+        if real.waiting() == 0 and settled != real.written():
+            found.append(f"9: host {host} wrote {real.written()} events, of which {settled} are settled")
+    return found
 
 
 def recorded(path: Path) -> list[Heard]:

@@ -21,7 +21,7 @@ from harness.real_agent import Controls, file_of, load, save
 from harness.real_time import RealTime
 from harness.sim_agent import Machine
 
-from faults import gather, witness
+from faults import gather, real_hosts, witness
 from faults.api import serving
 from faults.operator import Operator
 from faults.plan import COPY_EVERY, Plan
@@ -47,7 +47,7 @@ SHOWN = """
 
 @dataclass(eq=False)
 class Child:
-    """One process of the run and how it reaches the broker and the database."""
+    """One process of the run and how it reaches the broker and the database; `written` is what its `log` was long when it began."""
 
     name: str
     broker: Proxy
@@ -55,6 +55,13 @@ class Child:
     process: subprocess.Popen[bytes] | None = None
     frozen: bool = False
     lives: int = 0
+    log: Path = Path()
+    written: int = 0
+
+    @property
+    def is_up(self) -> bool:
+        """Whether this life of a processor said that it has begun."""
+        return self.is_alive and b"processor_started" in self.log.read_bytes()[self.written :]
 
     @property
     def is_alive(self) -> bool:
@@ -82,7 +89,9 @@ class Child:
 @dataclass(eq=False)
 class House:
     """Everything of one run. `hosts` and `deployments` are ids; `host_of` says where a deployment is or was, `places` which of them are
-    one that was moved; `excused` when a host could not be heard by its own fault."""
+    one that was moved; `real` are hosts with the product's own agent, which are not among `hosts`; `excused` when a host could not be
+    heard by its own fault.
+    """
 
     plan: Plan
     services: Services
@@ -92,6 +101,7 @@ class House:
     deployments: list[int] = field(default_factory=list)
     host_of: dict[int, int] = field(default_factory=dict)
     places: dict[int, str] = field(default_factory=dict)
+    real: dict[int, real_hosts.RealHost] = field(default_factory=dict)
     processors: list[Child] = field(default_factory=list)
     agents: dict[int, Child] = field(default_factory=dict)
     samples: list[Sample] = field(default_factory=list)
@@ -115,7 +125,7 @@ class House:
         self.time = RealTime(time.time(), self.plan.seed)
         self.controls = Controls(self.folder / "controls.json")
         self.controls.write(**self.plan.controls)
-        await self.services.empty(self.plan.hosts)
+        await self.services.empty(self.plan.hosts + self.plan.real_hosts)
         self.database = self.services.fresh_database()
         self.monitor = await self.connect()
         for statement in witness.TABLES:
@@ -128,6 +138,8 @@ class House:
         database = self.services.postgres.url(self.database)
         api = await self._stack.enter_async_context(serving(database, self.bus, **self.plan.api))
         self.operator = Operator(api, self.time)
+        for number in range(self.plan.real_hosts):
+            await self._add_real_host(number + 1)
         for body in (self._sample_on(), self._copy_on()):
             self._tasks.append(asyncio.get_running_loop().create_task(body))
 
@@ -142,6 +154,17 @@ class House:
         for host in self.hosts:
             self.agents[host] = Child(f"agent-{host}", await self.proxy("broker"))
             self.start_agent(host)
+
+    async def _add_real_host(self, number: int) -> None:
+        proxy = await self.proxy("broker")
+        host = await real_hosts.joined(self, number, proxy.port)
+        self.real[host.id] = host
+        self.agents[host.id] = Child(f"real-{host.id}", proxy)
+        self.start_agent(host.id)
+        await self._all_up()
+        for deployment in await real_hosts.deployed(self, host):
+            self.deployments.append(deployment)
+            self.host_of[deployment], self.places[deployment] = host.id, str(deployment)
 
     @property
     def now(self) -> float:
@@ -247,10 +270,16 @@ class House:
         skews = self.plan.replica_skews
         skew = skews[self.processors.index(child) % len(skews)] if child in self.processors else 0.0
         child.lives += 1
+        child.log = self.folder / f"{child.name}.log"
+        child.written = child.log.stat().st_size if child.log.exists() else 0
         child.process = self.start(child.name, "faults.processor_program", json.dumps(told), env=off_by(skew))
 
     def start_agent(self, host: int) -> None:
         child = self.agents[host]
+        child.lives += 1
+        if host in self.real:
+            child.process = self.start(child.name, "manman", "host", env=self.real[host].env)
+            return
         told = {
             "url": self.services.rabbitmq.url().replace(str(self.services.rabbitmq.port), str(child.broker.port)),
             "folder": str(self.folder),
@@ -259,7 +288,6 @@ class House:
             "seed": self.plan.seed,
             "kind": self.plan.agents,
         }
-        child.lives += 1
         child.process = self.start(child.name, "faults.agent_program", json.dumps(told))
 
     def start_twin(self, host: int, file: str) -> subprocess.Popen[bytes]:
@@ -290,7 +318,7 @@ class House:
     async def _all_up(self) -> None:
         async def up() -> bool:
             online: int = await self.monitor.fetchval("SELECT count(*) FROM host_heartbeats WHERE online")
-            return online == len(self.hosts)
+            return online == len(self.agents)
 
         await self.until("every host is online", up)
 
@@ -372,7 +400,11 @@ class House:
             self.start_processor(child)
         for host in [host for host, child in self.agents.items() if not child.is_alive]:
             self.start_agent(host)
+        await self.until("every replica is up", self._replicas_are_up)
         await self._repartitioned()
+
+    async def _replicas_are_up(self) -> bool:
+        return all(child.is_up for child in self.processors)
 
     async def _repartitioned(self) -> None:
         """The last number of partitions that was asked for is there."""
@@ -400,6 +432,8 @@ class House:
             await self.remonitor()
             if any(load(file_of(self.folder, host)).disk.waiting for host in self.hosts):
                 return False
+            if any(host.waiting() for host in self.real.values()):
+                return False
             history = await gather.gather(self)
             waits = history.leftover or list(agreeing(history)) or list(kept(history)) or _unpublished(history)
             return not waits
@@ -423,6 +457,8 @@ class House:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for child in (*self.processors, *self.agents.values()):
             child.kill()
+        for host in self.real.values():
+            host.end()
         for process in self._others:
             process.kill()
             process.wait()

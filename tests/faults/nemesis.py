@@ -161,7 +161,12 @@ class Nemesis:
     # ---- agents
 
     def _host(self, fault: Fault) -> int:
+        """One whose machine is simulated."""
         return self.house.hosts[fault.which % len(self.house.hosts)]
+
+    def _any_host(self, fault: Fault) -> int:
+        """One of all."""
+        return list(self.house.agents)[fault.which % len(self.house.agents)]
 
     def _end_agent(self, host: int, span: float) -> None:
         self.house.excuse(host, span + RETURN)
@@ -173,20 +178,20 @@ class Nemesis:
             self.house.start_agent(host)
 
     async def kill_agent(self, fault: Fault) -> None:
-        self._end_agent(self._host(fault), fault.span)
+        self._end_agent(self._any_host(fault), fault.span)
 
     async def freeze_agent(self, fault: Fault) -> None:
-        host = self._host(fault)
+        host = self._any_host(fault)
         self.house.excuse(host, fault.span + 2.0 + RETURN)
         self._freeze(self.house.agents[host], fault.span + 2.0)
 
     async def cut_agent(self, fault: Fault) -> None:
-        host = self._host(fault)
+        host = self._any_host(fault)
         self.house.excuse(host, fault.span + RETURN)
         self._cut(self.house.agents[host].broker, fault.span)
 
     async def hold_agent(self, fault: Fault) -> None:
-        host = self._host(fault)
+        host = self._any_host(fault)
         self.house.excuse(host, fault.span + 8.0 + RETURN)
         self._hold(self.house.agents[host].broker, fault.span + 8.0)
 
@@ -210,7 +215,7 @@ class Nemesis:
         save(path, machine)
 
     async def goodbye(self, fault: Fault) -> None:
-        host = self._host(fault)
+        host = self._any_host(fault)
         child = self.house.agents[host]
         if child.frozen or not child.is_alive:
             return
@@ -221,6 +226,14 @@ class Nemesis:
     def _crash(self, host: int) -> None:
         """The games of a host crash now."""
         self.house.controls.write(**{f"crashes-{host}": self.house.time.now})
+
+    async def kill_game(self, fault: Fault) -> None:
+        """`kill -9` of a game; where machines are simulated, all of one crash."""
+        host = self._any_host(fault)
+        if host in self.house.real:
+            self.house.real[host].kill_a_game(fault.which)
+        else:
+            self._crash(host)
 
     async def start_at_restart(self, fault: Fault) -> None:
         """Games crash, and somebody starts one of them in the moments in which its host restarts it."""
@@ -240,7 +253,9 @@ class Nemesis:
             self.later(0.5 + fault.which % 2, lambda: house.move(deployment, to), name="server")
 
     def _deployment(self, fault: Fault) -> int:
-        return self.house.deployments[fault.which % len(self.house.deployments)]
+        """One of a simulated machine."""
+        here = [number for number in self.house.deployments if self.house.host_of[number] in self.house.hosts]
+        return here[fault.which % len(here)]
 
     async def twin(self, fault: Fault) -> None:
         """A second agent with the same identity: it hears that the queue is taken, and says nothing."""

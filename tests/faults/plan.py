@@ -34,6 +34,7 @@ KINDS = {
     "start_at_restart": 2,
     "move": 2,
 }
+REAL = {"kill_game": 2}  # where there are real games
 SKEWS = (0.0, 0.0, -3600.0, 3600.0)
 COPY_EVERY = 8.0
 
@@ -53,13 +54,15 @@ class Fault:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """One run. `host_skews` and `replica_skews` are seconds by which clocks are off, in turn. `processor` is what every replica's
-    program is told besides where things are, `lives` what its first, second, … life is told besides that. `asks` are (moment, verb,
-    index of the deployment), beside those of chance."""
+    """One run. `host_skews` and `replica_skews` are seconds by which clocks are off, in turn. `real_hosts`: how many hosts with the
+    product's own agent there are beside `hosts`. `processor` is what every replica's program is told besides where things are, `lives`
+    what its first, second, … life is told besides that. `asks` are (moment, verb, index of the deployment), beside those of chance.
+    """
 
     seed: int
     seconds: float = 25.0
     hosts: int = 2
+    real_hosts: int = 0
     deployments: int = 2
     replicas: int = 2
     asks_every: float = 0.7
@@ -77,18 +80,27 @@ class Plan:
 
     def text(self) -> str:
         """For people: what is needed to see the same faults again."""
-        lines = [f"seed {self.seed}: {self.seconds:.0f} s, {self.hosts} hosts, {self.replicas} replicas"]
+        lines = [
+            f"seed {self.seed}: {self.seconds:.0f} s, {self.hosts} + {self.real_hosts} hosts, {self.replicas} replicas"
+        ]
         lines += [f"  clocks of hosts off by {self.host_skews} s, of replicas by {self.replica_skews} s"]
         return "\n".join(lines + [f"  {fault}" for fault in self.faults])
 
 
 def plan_of(
-    seed: int, *, seconds: float = 25.0, replicas: int = 2, hosts: int = 2, partitions: tuple[int, ...] = ()
+    seed: int,
+    *,
+    seconds: float = 25.0,
+    replicas: int = 2,
+    hosts: int = 2,
+    real_hosts: int = 0,
+    partitions: tuple[int, ...] = (),
 ) -> Plan:
     """The plan that a seed draws; a longer run has more faults, about one in three seconds. `partitions`: their number at first, and
     what it is changed to over the time of the run."""
     chance = random.Random(f"faults {seed}")
-    kinds = chance.choices(list(KINDS), list(KINDS.values()), k=round(seconds / 3))
+    weights = KINDS | (REAL if real_hosts else {})
+    kinds = chance.choices(list(weights), list(weights.values()), k=round(seconds / 3))
     faults = [
         Fault(
             at=round(chance.uniform(2.0, seconds), 2),
@@ -106,6 +118,7 @@ def plan_of(
         seed=seed,
         seconds=seconds,
         hosts=hosts,
+        real_hosts=real_hosts,
         replicas=replicas,
         faults=tuple(sorted(faults, key=lambda fault: fault.at)),
         host_skews=tuple(chance.choice(SKEWS) for _ in range(hosts)),

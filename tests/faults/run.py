@@ -75,6 +75,9 @@ def keep(house: House, history: History) -> Path:
     """The folder of a run, with its history, where it stays."""
     place = KEPT / f"seed-{house.plan.seed}-{house.time.base:.0f}"
     shutil.copytree(house.folder, place, dirs_exist_ok=True)
+    servers = house.services
+    shutil.copytree(servers.rabbitmq.folder / "log", place / "broker", dirs_exist_ok=True)
+    shutil.copy(servers.postgres.log, place / "database.txt")
     (place / "schedule").write_text(house.plan.text() + "\n")
     (place / "history.pickle").write_bytes(pickle.dumps(history))
     (place / "broken").write_text("\n".join(check(history)) + "\n")
