@@ -19,7 +19,7 @@ SELECT s.id
   JOIN host_heartbeats b ON b.host = s.host
  WHERE s.status = 'pending' AND s.deadline_at < clock()
    AND b.online AND b.last_seen > clock() - $1::interval AND b.returned_at IS NULL
-   AND NOT EXISTS (SELECT FROM session_leases l, installation i WHERE l.host = s.host AND l.epoch < i.epoch)
+   AND s.host <> ALL (ARRAY(SELECT l.host FROM session_leases l WHERE l.epoch < (SELECT epoch FROM installation)))
    AND NOT EXISTS (
        SELECT FROM (SELECT j.seen, j.told FROM host_journals j WHERE j.host = s.host ORDER BY j.last_used DESC LIMIT 1) j
         WHERE j.told > 0 AND NOT j.seen @> int8range(1, j.told, '[]'))
