@@ -30,6 +30,11 @@ class Figure:
     met: bool | None = None
 
 
+def progress(text: str) -> None:
+    """One line for whoever waits: how far a measurement is."""
+    print(f"    … {text}", flush=True)
+
+
 def seconds(usually: int) -> int:
     """How long to hold what is held."""
     return int(os.environ.get("BENCH_SECONDS", usually))

@@ -3,6 +3,7 @@
 import importlib
 import os
 import sys
+import time
 from pathlib import Path
 
 from bench import PARTS, report
@@ -26,10 +27,11 @@ def main(wanted: list[str]) -> int:
     try:
         for name in wanted or PARTS:
             print(name, flush=True)
-            before = report.load_average()
+            before, began = report.load_average(), time.monotonic()
             figures = importlib.import_module(f"bench.{name}").measure()
             for figure in figures:
                 print(f"  {figure.amount:>12,.2f} {figure.unit:<14} {figure.what}", flush=True)
+            print(f"  {name} took {time.monotonic() - began:.0f} s", flush=True)
             report.keep(name, figures, before)
             report.write()
     finally:

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from bench import REPEATS, Figure, median
+from bench import REPEATS, Figure, median, progress
 from bench.processor import Run, ours
 from bench.world import World
 
@@ -12,7 +12,7 @@ DEPLOYMENTS = 10_000
 
 def measure() -> list[Figure]:
     """Events a second at both sizes, side by side, and their ratio."""
-    pairs = [(asyncio.run(one(SMALL)), asyncio.run(one(LARGE))) for _ in range(REPEATS)]
+    pairs = [(one(SMALL), one(LARGE)) for _ in range(REPEATS)]
     ratios = [large.rate / small.rate for small, large in pairs]
     return [
         median(f"{SMALL:,} hosts", [small.rate for small, _ in pairs], "events/s"),
@@ -22,6 +22,8 @@ def measure() -> list[Figure]:
     ]
 
 
-async def one(hosts: int) -> Run:
+def one(hosts: int) -> Run:
     """10,000 sessions go their way, each on a deployment of its own."""
-    return await ours(World(hosts=hosts, deployments=DEPLOYMENTS, rounds=1))
+    run = asyncio.run(ours(World(hosts=hosts, deployments=DEPLOYMENTS, rounds=1)))
+    progress(f"{hosts:,} hosts: {run.rate:,.0f} events/s, {run.memory:.0f} MiB")
+    return run

@@ -63,6 +63,22 @@ async def test_each_step_goes_back_and_forth_on_data(empty_database_url: str) ->
         assert _dump(empty_database_url) == before
 
 
+async def test_a_release_from_before_0004_starts_sessions_in_a_database_that_was_migrated_under_it(
+    empty_database_url: str, database_url: str
+) -> None:
+    await migrate.up(empty_database_url, to="0003")
+    await _fill(empty_database_url)
+    await migrate.up(empty_database_url)
+    conn = await asyncpg.connect(empty_database_url)
+    assert await conn.fetchval(START_BEFORE_0004) is None, "the deployment has a live session"
+    await conn.execute("UPDATE sessions SET status = 'stopped', ended_at = clock()")
+    assert await conn.fetchval(START_BEFORE_0004) is not None
+    assert await conn.fetchval(START_BEFORE_0004) is None
+    await conn.close()
+    # Where no such release was ever, nothing is kept for it.
+    assert "sessions_one_live_before" not in _dump(database_url)
+
+
 async def test_everything_goes_back_to_an_empty_database(database_url: str, empty_database_url: str) -> None:
     await _fill(database_url)
     status = await migrate.down(database_url, to="base")
@@ -183,6 +199,14 @@ def _aside(asked: Coroutine[Any, Any, str]) -> str:
         return aside.submit(lambda: asyncio.run(asked)).result()
 
 
+START_BEFORE_0004 = """
+INSERT INTO sessions (id, host, deployment, status, desired, run, begun_version, cause, created_at, at, deadline_at, config,
+                      config_revision, deployment_version, labels, history_number)
+VALUES (nextval(pg_get_serial_sequence('sessions', 'id')), 1, 1, 'pending', 'running', 2, 1, 'user', clock(), clock(), clock(), 1, 1, 1,
+        '{}', 1)
+ON CONFLICT (deployment) WHERE status IN ('pending', 'starting', 'running', 'stopping') DO NOTHING
+RETURNING id
+"""
 CATALOGUE = """
 SELECT format('column %s.%s %s %s %s %s', c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity,
               pg_get_expr(d.adbin, d.adrelid)) AS said

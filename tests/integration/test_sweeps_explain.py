@@ -23,6 +23,7 @@ INSERT INTO host_heartbeats (host, online, boot, beat, last_seen, live_count, li
 SELECT n, true, 1, 1, clock() + interval '1 hour', 3, n # ({MANY} + n) # (2 * {MANY} + n) FROM generate_series(1, {MANY}) n;
 INSERT INTO session_leases (host) SELECT n FROM generate_series(1, {MANY}) n;
 INSERT INTO host_journals (host, journal, seen, last_used) SELECT n, 'j', '{{[1,100]}}', clock() FROM generate_series(1, {MANY}) n;
+INSERT INTO session_leases (host) SELECT n FROM generate_series(1, {MANY}) n;
 INSERT INTO host_history (host, number, to_status, at, recorded_at, cause)
 SELECT n, 1, 'online', clock(), clock(), 'heard' FROM generate_series(1, {MANY}) n;
 INSERT INTO host_samples (host, resolution, at) SELECT n, 10, clock() - interval '1 hour' FROM generate_series(1, {MANY}) n;
@@ -51,7 +52,7 @@ SWEEPS: dict[str, tuple[str, list[Any], set[str]]] = {
     "unseen_wishes": (sweeps.sql["unseen_wishes"], [TEN, 1000], set()),
     "unseen_places": (sweeps.sql["unseen_places"], [TEN, 1000], set()),
     "revocations": (sweeps.sql["revocations"], [TEN, 1000], set()),
-    "hosts_to_ask": (sweeps.sql["hosts_to_ask"], [TEN, 1000], LIVENESS | {"host_journals"}),
+    "hosts_to_ask": (sweeps.sql["hosts_to_ask"], [TEN, 1000], LIVENESS),
     "slice": (sweeps.sql["slice"], [50_000, 1000], set()),
     "hosts_that_differ": (sweeps.sql["hosts_that_differ"], [TEN, *PIECE], set()),
     "ask": (sweeps.sql["ask"], [[5, 50_000]], set()),
@@ -121,6 +122,18 @@ async def test_sweeps_look_up_by_keys_what_they_need(conn: Connection) -> None:
     await conn.execute("SET statement_timeout = 0")
     await conn.execute("ANALYZE")
     assert await found(conn, read_whole) == {}
+
+
+@pytest.mark.timeout(300)
+async def test_hosts_to_ask_are_found_whether_few_or_all_of_them(conn: Connection) -> None:
+    await conn.execute("SET statement_timeout = '5s'")
+    await conn.execute("UPDATE host_journals SET hole_since = clock() - interval '1 minute' WHERE host = 77777")
+    await conn.execute("UPDATE host_heartbeats SET returned_at = clock() WHERE host = 12")
+    await conn.execute("UPDATE session_leases SET epoch = 0 WHERE host = 5")
+    assert await sweeps.hosts_to_ask(conn, TEN, 1000) == [5, 12, 77777]
+    # Each of them, as after a restore, and before anybody counted that.
+    await conn.execute("UPDATE host_journals SET hole_since = clock() - interval '1 minute'")
+    assert await sweeps.hosts_to_ask(conn, TEN, 1000) == list(range(1, 1001))
 
 
 def test_a_table_that_is_read_for_each_row_is_seen() -> None:

@@ -977,6 +977,8 @@ CREATE INDEX events_deployment ON public.events USING btree (deployment, "positi
 
 CREATE UNIQUE INDEX host_history_event ON public.host_history USING btree (event_id, host, to_status) WHERE (event_id IS NOT NULL);
 
+CREATE INDEX host_journals_holes ON public.host_journals USING btree (hole_since, host) WHERE (hole_since IS NOT NULL);
+
 CREATE INDEX host_keys_host ON public.host_keys USING btree (host);
 
 CREATE INDEX host_samples_at ON public.host_samples USING brin (at);

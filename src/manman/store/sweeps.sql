@@ -73,13 +73,18 @@ UPDATE session_leases l
 RETURNING l.ids
 
 -- name: hosts_to_ask
--- Fresh hosts that came back without a report, that have not reported since a restore, or from whose journal something is missing without progress.
+-- Fresh hosts that came back without a report, that have not reported since a restore, or from whose journal something is missing
+-- without progress. Who that is, is found first, by keys: usually nobody, after a restore everybody.
+WITH due AS (
+    SELECT b.host FROM host_heartbeats b WHERE b.returned_at IS NOT NULL
+     UNION
+    SELECT b.host FROM session_leases l JOIN host_heartbeats b ON b.host = l.host
+     WHERE l.epoch < (SELECT epoch FROM installation) AND b.boot > 0
+     UNION
+    SELECT j.host FROM host_journals j WHERE j.hole_since < clock() - $1::interval)
 SELECT b.host FROM host_heartbeats b
- WHERE b.online AND b.last_seen > clock() - $1::interval
+ WHERE b.host IN (SELECT host FROM due) AND b.online AND b.last_seen > clock() - $1::interval
    AND (b.asked_at IS NULL OR b.asked_at < clock() - $1::interval)
-   AND (b.returned_at IS NOT NULL
-        OR b.boot > 0 AND b.host = ANY (ARRAY(SELECT l.host FROM session_leases l WHERE l.epoch < (SELECT epoch FROM installation)))
-        OR EXISTS (SELECT FROM host_journals j WHERE j.host = b.host AND j.hole_since < clock() - $1::interval))
  ORDER BY b.host LIMIT $2
 
 -- name: slice
