@@ -23,7 +23,6 @@ INSERT INTO host_heartbeats (host, online, boot, beat, last_seen, live_count, li
 SELECT n, true, 1, 1, clock() + interval '1 hour', 3, n # ({MANY} + n) # (2 * {MANY} + n) FROM generate_series(1, {MANY}) n;
 INSERT INTO session_leases (host) SELECT n FROM generate_series(1, {MANY}) n;
 INSERT INTO host_journals (host, journal, seen, last_used) SELECT n, 'j', '{{[1,100]}}', clock() FROM generate_series(1, {MANY}) n;
-INSERT INTO session_leases (host) SELECT n FROM generate_series(1, {MANY}) n;
 INSERT INTO host_history (host, number, to_status, at, recorded_at, cause)
 SELECT n, 1, 'online', clock(), clock(), 'heard' FROM generate_series(1, {MANY}) n;
 INSERT INTO host_samples (host, resolution, at) SELECT n, 10, clock() - interval '1 hour' FROM generate_series(1, {MANY}) n;
