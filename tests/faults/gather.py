@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -30,7 +31,8 @@ async def gather(house: "House") -> History:
         journals={(j["host"], j["journal"]): tuple((r.lower, r.upper - 1) for r in j["seen"]) for j in journals},
         external=recorded(house.folder / "recorded"),
         witnesses=[*(witness_of(house, host) for host in house.hosts), *real_witnesses(house)],
-        accepted=list(house.operator.accepted),
+        accepted=[replace(one, lost=_is_lost(house, one.at)) for one in house.operator.accepted],
+        restored=list(house.restored),
         settled=[
             Settled(
                 host=one["host"],
@@ -54,8 +56,14 @@ def witness_of(house: "House", host: int) -> Witness:
     """What the machine's file says, and when the director of the run let nobody hear it."""
     machine = load(file_of(house.folder, host))
     machine.excused = house.excused.get(host, [])
+    if house.restored:
+        machine.confirmed.clear()  # nothing that was confirmed before can be asked of it
     shim: Any = SimpleNamespace(time=house.time)
     return witness(shim, machine)
+
+
+def _is_lost(house: "House", at: datetime) -> bool:
+    return any(copied <= at <= back for copied, back in house.restored)
 
 
 def real_witnesses(house: "House") -> list[Witness]:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from faults import gather, real_hosts, witness
 from faults.api import serving
 from faults.operator import Operator
 from faults.plan import COPY_EVERY, Plan
+from faults.processor_program import OUT_OF_REACH
 from faults.services import FULL, Services
 from manman.domain import hosts as host_rules
 from manman.domain.ids import HostId
@@ -90,7 +91,7 @@ class Child:
 class House:
     """Everything of one run. `hosts` and `deployments` are ids; `host_of` says where a deployment is or was, `places` which of them are
     one that was moved; `real` are hosts with the product's own agent, which are not among `hosts`; `excused` when a host could not be
-    heard by its own fault.
+    heard by its own fault, `restored` the spans that a restored database knows nothing of.
     """
 
     plan: Plan
@@ -108,6 +109,7 @@ class House:
     sampled: int = 0
     excused: dict[int, list[list[float]]] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
+    restored: list[tuple[datetime, datetime]] = field(default_factory=list)
     reordered: bool = False
     operator: Operator | None = None
     monitor: Any = None
@@ -140,7 +142,7 @@ class House:
         self.operator = Operator(api, self.time)
         for number in range(self.plan.real_hosts):
             await self._add_real_host(number + 1)
-        for body in (self._sample_on(), self._copy_on()):
+        for body in (self._sample_on(), self._copy_on(), self._watch_on()):
             self._tasks.append(asyncio.get_running_loop().create_task(body))
 
     async def _start_all(self) -> None:
@@ -383,6 +385,14 @@ class House:
                 path.with_suffix(".copy").write_bytes(path.read_bytes())
             await asyncio.sleep(COPY_EVERY)
 
+    async def _watch_on(self) -> None:
+        """Start processors again that gave up at their start, as what runs services does."""
+        while True:
+            for child in self.processors:
+                if child.process is not None and child.process.poll() == OUT_OF_REACH:
+                    self.start_processor(child)
+            await asyncio.sleep(1)
+
     # ---- the end
 
     async def heal(self) -> None:
@@ -400,7 +410,7 @@ class House:
             self.start_processor(child)
         for host in [host for host, child in self.agents.items() if not child.is_alive]:
             self.start_agent(host)
-        await self.until("every replica is up", self._replicas_are_up)
+        await self.until("every replica is up", self._replicas_are_up, 120)
         await self._repartitioned()
 
     async def _replicas_are_up(self) -> bool:

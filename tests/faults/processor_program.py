@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from faults import points, protections, witness
-from manman.errors import Unavailable
+from manman.errors import OutOfReach, Unavailable
 from manman.events import topology
 from manman.events.rabbit import bus as rabbit
 from manman.events.settings import BrokerSettings
@@ -23,6 +23,8 @@ from manman.processor import batch, fold_sessions
 from manman.processor.service import Processor, Transactions
 from manman.processor.settings import ProcessorSettings
 from manman.store.settings import DatabaseSettings
+
+OUT_OF_REACH = 6
 
 
 async def run(told: dict[str, Any]) -> None:
@@ -95,4 +97,10 @@ if __name__ == "__main__":
     set_up_logs("info", service="processor", json=True)
     described = msgspec.json.decode(sys.argv[1])
     prepare(described)
-    asyncio.run(run(described))
+    try:
+        asyncio.run(run(described))
+    except OutOfReach as error:
+        # Nobody answered for as long as one waits at a start: it ends, and whoever watches it starts it again. A refusal is no weather.
+        if error.hint is None or not error.hint.startswith("tried for"):
+            raise
+        sys.exit(OUT_OF_REACH)
