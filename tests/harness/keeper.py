@@ -11,20 +11,24 @@ import signal
 import sys
 from pathlib import Path
 
+from harness import sim_server
 from harness.postgres import Postgres
 from harness.processes import ServiceFailed
 from harness.rabbitmq import RabbitMQ
+from harness.sim_server import SIMULATIONS
 
 Service = Postgres | RabbitMQ
 
 
 def make(service: str, folder: Path) -> Service:
-    """The services by name; one of each is shared by a whole run."""
+    """The services by name; one of each is shared by a whole run, but for the servers of simulations, which are a process's own."""
     match service:
         case "postgres15":
             return Postgres(folder, major=15)
         case "postgres18":
             return Postgres(folder, major=18)
+        case name if name.startswith(SIMULATIONS):
+            return sim_server.postgres(folder)
         case "rabbitmq":
             return RabbitMQ(folder)
         case _:

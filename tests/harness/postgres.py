@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import asyncpg
 from harness.processes import ServiceFailed, answers, free_port, give_to_nobody, last_words, spawn, stop, wait_until
 
 USER = PASSWORD = "manman"
-AUTHENTICATION = ("-A", "scram-sha-256", "--no-sync", "--no-instructions")
+QUICKLY = ("--no-sync", "--no-instructions")
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
@@ -25,6 +26,7 @@ SETTINGS = {
     "max_wal_size": "256MB",
     "log_min_messages": "warning",
 }
+SOCKETS = "unix_socket_directories"
 
 
 def debian_binaries() -> Path:
@@ -54,13 +56,14 @@ def wheel_binaries(home: Path) -> Path:
 
 
 class Postgres:
-    """One server. `folder` is ours alone and may lie in a place that `nobody` can enter (0711).
+    """One server, with these settings beside `SETTINGS`. `folder` is ours alone and may lie in a place that `nobody` can enter (0711).
 
     `start()`, `stop()`, `kill()` (as `kill -9` of all of it), `restart()`; port and data stay the same over these.
     """
 
-    def __init__(self, folder: Path, *, major: int = 15) -> None:
+    def __init__(self, folder: Path, *, major: int = 15, settings: Mapping[str, str] | None = None) -> None:
         self.major = major
+        self.settings = SETTINGS | dict(settings or {})
         self.folder = folder
         self.port = free_port()
         folder.mkdir(mode=0o711, parents=True, exist_ok=True)
@@ -77,13 +80,15 @@ class Postgres:
 
     def url(self, database: str = "postgres", *, password: str = PASSWORD) -> str:
         """The address of a database on this server."""
+        if sockets := self.settings[SOCKETS]:
+            return f"postgresql://{USER}:{password}@/{database}?host={sockets}&port={self.port}"
         return f"postgresql://{USER}:{password}@127.0.0.1:{self.port}/{database}"
 
     def start(self) -> None:
         """Make the cluster when there is none, start, and return when it takes connections."""
         if not self.data.exists():
             self._make_cluster()
-        options = [part for name, value in SETTINGS.items() for part in ("-c", f"{name}={value}")]
+        options = [part for name, value in self.settings.items() for part in ("-c", f"{name}={value}")]
         self._child = spawn(
             [self.binaries / "postgres", "-D", self.data, "-p", str(self.port), *options],
             env=self._environment(),
@@ -134,7 +139,9 @@ class Postgres:
                 "-E",
                 "UTF8",
                 *locale,
-                *AUTHENTICATION,
+                "-A",
+                "trust" if self.settings[SOCKETS] else "scram-sha-256",  # a socket lies where only its user reaches it
+                *QUICKLY,
                 f"--pwfile={secret}",
             ],
             env=self._environment(),
@@ -149,7 +156,7 @@ class Postgres:
         return {"PATH": f"{self.binaries}:/usr/bin:/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
 
     def _takes_connections(self) -> bool:
-        if not answers(self.port):
+        if not self.settings[SOCKETS] and not answers(self.port):
             return False
         try:
             execute(self.url(), "select 1")

@@ -31,6 +31,7 @@ from manman.events.bus import (
 
 EXCLUSIVE_HELD = 8.0  # seconds at most that a dead connection holds its exclusive queue
 FROZEN_SEEN_AFTER = 6.7
+IDLE = 10.0  # seconds that an idle consumer is let sleep: whatever concerns it wakes it
 CANCELLED_HELD = 10.0  # where a consumer only cancels: its channel, and what it had, lives on
 SIGNS = ("health.heartbeat.", "status.host.online.")
 
@@ -194,6 +195,11 @@ class Broker:
             del self.queues[name]
         for bus in list(self.buses):
             bus.lose()
+
+    def wake(self, name: str) -> None:
+        """Let whoever waits at a queue look up: its process wants something else of it."""
+        if name in self.queues:
+            self.queues[name].news.notify()
 
     def purge(self, name: str) -> None:
         """Somebody empties a queue."""
@@ -399,14 +405,15 @@ class Consumer:
         self, most: int, linger: timedelta = timedelta(0), wait: timedelta | None = None
     ) -> list[Delivery]:
         time = self.bus.time
-        until = time.now + (wait.total_seconds() if wait is not None else 1e9)
+        seconds = wait.total_seconds() if wait is not None else IDLE
+        until = time.now + (seconds if seconds < 1 else max(seconds, IDLE))
         await time.sleep(time.chance.uniform(0.0001, 0.002))
         while True:
             self._alive()
             self._push()
             if self.ahead:
                 break
-            if time.now >= until or not await time.wait(self.queue.news, min(until - time.now, 5.0)):
+            if time.now >= until or not await time.wait(self.queue.news, until - time.now):
                 self._alive()
                 if time.now >= until:
                     return []

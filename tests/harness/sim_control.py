@@ -32,7 +32,7 @@ PREFETCH = 500
 THRESHOLD = timedelta(seconds=10)
 DEADLINE = timedelta(seconds=120)
 # Seconds. Where nothing happens the product looks oftener; the simulation jumps that.
-LOOKS_EVERY, SWEEPS_EVERY, PULSES_EVERY, RENEWS_EVERY = 5.0, 3.0, 2.2, 2.6
+LOOKS_EVERY, SWEEPS_EVERY, PULSES_EVERY, RENEWS_EVERY = 5.0, 4.0, 2.6, 3.0
 PARTITIONS_EVERY = 5.0
 LOOKS_EVERY_AT_LAST, SWEEPS_EVERY_AT_LAST = 1.0, 2.0  # the product's own, once all is healed and time is measured
 
@@ -67,10 +67,11 @@ class Replica:
     process: Process
     database: Database
     broker: Broker
-    news: list[Event]
+    news: dict[str, list[Event]]
     healed: Callable[[], bool]
     leases: tuple[Lease, ...] = ()
     share: Share = field(init=False)
+    promoted: Event = field(init=False)
     consuming: dict[str, asyncio.Event] = field(default_factory=dict)
     bus: Bus = field(init=False)
     pool: Pool = field(init=False)
@@ -89,6 +90,7 @@ class Replica:
     def start(self) -> None:
         """Make its connections; ask whether the database was restored, then begin its loops."""
         self.bus, self.pool = Bus(self.broker, self.process), Pool(self.database, self.process)
+        self.promoted = Event(self.time)
         self.process.spawn("begin", self._begin())
 
     async def _begin(self) -> None:
@@ -107,11 +109,11 @@ class Replica:
         spawn("expired", ExpiredConsumer(self.bus, self.backoff()).run(self.stop))  # type: ignore[arg-type]
         spawn("leases", self._leases(holder, *self.leases))
         spawn("partitions", self._change(change, changes))
-        spawn("pulse", self._repeat(PULSES_EVERY, self._pulse))
+        spawn("pulse", self._pulses())
         relay = Relay(relays, self.bus, topics.EXTERNAL)  # type: ignore[arg-type]
         commands = CommandRelay(relays, self.bus)  # type: ignore[arg-type]
-        spawn("relay", self._follow(relay.step, relays))
-        spawn("commands", self._follow(lambda: commands.step(self.time.now), relays))
+        spawn("relay", self._follow("relay", relay.step, relays))
+        spawn("commands", self._follow("commands", lambda: commands.step(self.time.now), relays))
         spawn("sweeps", self._sweeps(sweeps))
 
     def backoff(self) -> SimBackoff:
@@ -122,6 +124,7 @@ class Replica:
         mine = {self.share.queue_of(part) for part in self.share.parts}
         for queue in sorted(self.consuming.keys() - mine):
             self.consuming[queue].set()
+            self.broker.wake(queue)
         for queue in sorted(mine - self.consuming.keys()):
             self.consuming[queue] = asyncio.Event()
             self.process.spawn(queue, self._consume(queue, self.consuming[queue]))
@@ -179,7 +182,10 @@ class Replica:
             try:
                 async with self.pool.acquire() as conn:
                     for lease in leases:
+                        led = lease.led.is_set()
                         lease.know(await leadership.take(conn, lease.name, holder))
+                        if lease.led.is_set() and not led:
+                            self.promoted.notify()
                     await self.share.renew(conn)  # type: ignore[arg-type]
                 self._adapt()
             except Unavailable:
@@ -200,18 +206,19 @@ class Replica:
         backoff.reset()
         return done
 
-    async def _repeat(self, every: float, step: Callable[[], Awaitable[Any]]) -> None:
+    async def _pulses(self) -> None:
+        """All replicas at about the same moments: what comes together is applied together."""
         backoff = self.backoff()
         while True:
-            await self._once(step, backoff)
-            await self.time.sleep(every)
+            await self._once(self._pulse, backoff)
+            await self.time.sleep(PULSES_EVERY - self.time.now % PULSES_EVERY)
 
-    async def _follow(self, step: Callable[[], Awaitable[int]], lease: Lease) -> None:
+    async def _follow(self, name: str, step: Callable[[], Awaitable[int]], lease: Lease) -> None:
         backoff, news = self.backoff(), Event(self.time)
-        self.news.append(news)
+        self.news[name].append(news)
         while True:
             if not lease.led.is_set():
-                await self.time.sleep(0.5)
+                await self.time.wait(self.promoted, LOOKS_EVERY)
             elif not await self._once(step, backoff):
                 await self.time.wait(news, LOOKS_EVERY_AT_LAST if self.healed() else LOOKS_EVERY)
 

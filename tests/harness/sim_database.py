@@ -2,38 +2,55 @@
 
 A statement that waits for another's lock parks its actor; after 2 s of virtual time it is cancelled, a transaction whose process
 is frozen for 3 s is rolled back, as the server's own bounds would.
+
+How long anything takes decides nothing. Whether a statement waits is asked of the server, until it is answered or waits. The server
+process of one that waits is halted: locks that are set free at once to several would else make these race. They go on one by one, in
+the order in which they came.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+import os
+import signal
+from collections.abc import AsyncIterator, Coroutine, Generator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from types import coroutine
 from typing import Any
 
 import asyncpg
 
-from harness.sim_time import ACTOR, Process, Scheduler
+from harness.sim_time import ACTOR, Actor, Parking, Process, Scheduler
 from manman.errors import Unavailable
 from manman.store.pool import prepare, reach
 
 LOCK_TIMEOUT = 2.0
 IDLE_TIMEOUT = 3.0
 NEAR = 0.02  # statements outside of a transaction that are so near to each other have one time
-BOUNDS = {"jit": "off", "timezone": "UTC", "lock_timeout": "0", "statement_timeout": "0", "deadlock_timeout": "200ms"}
+LOOKS_AFTER = 0.005  # real seconds after which an unanswered statement is asked about: no verdict hangs on it
+BOUNDS = {
+    "jit": "off",
+    "timezone": "UTC",
+    "lock_timeout": "0",
+    "statement_timeout": "0",
+    "deadlock_timeout": "1d",  # who waits in a circle is found by the bound on waiting
+    "plan_cache_mode": "force_generic_plan",
+}
 CLOCK = (
     "CREATE OR REPLACE FUNCTION clock() RETURNS timestamptz LANGUAGE sql STABLE PARALLEL SAFE"
     " AS $$SELECT current_setting('sim.now')::timestamptz$$"
 )
+WAITS = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1 AND wait_event_type = 'Lock')"
+STILL_WAITS = "SELECT EXISTS (SELECT FROM pg_locks WHERE pid = $1 AND NOT granted)"
 
 
 @dataclass(eq=False)
 class Blocked:
-    """A statement that waits for a lock."""
+    """A statement that waits for a lock; its server process is halted. `answer` is what the driver waits for."""
 
     connection: "Connection"
-    task: "asyncio.Future[Any]"
-    actor: Any
-    future: "asyncio.Future[bool]"
+    answer: "asyncio.Future[Any]"
+    actor: Actor
+    parking: Parking
 
 
 @dataclass(eq=False)
@@ -52,44 +69,52 @@ class Database:
     began: Any = None
     committed: Any = None
     monitor: Any = None
-    free: list[Any] = field(default_factory=list)
+    free: dict[str, list[Any]] = field(default_factory=dict)
     every: list[Any] = field(default_factory=list)
     used: list["Connection"] = field(default_factory=list)
     blocked: list[Blocked] = field(default_factory=list)
+    _asked: "asyncio.Future[None] | None" = None
+    _seen: "asyncio.Future[None] | None" = None
+    _timer: "asyncio.TimerHandle | None" = None
 
     async def open(self) -> None:
-        """Put the virtual clock in; no background work of the server may change a plan."""
+        """Put the virtual clock in."""
         self.monitor = await self.raw()
         await self.monitor.execute(CLOCK)
-        tables = await self.monitor.fetch(
-            "SELECT c.oid::regclass::text AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
-            " WHERE n.nspname = 'public' AND c.relkind = 'r'"
-        )
-        await self.monitor.execute(";".join(f"ALTER TABLE {t['name']} SET (autovacuum_enabled = off)" for t in tables))
+        self._tick()
 
     async def raw(self) -> Any:
         """A connection to the server itself."""
-        found = await asyncpg.connect(self.url, server_settings=BOUNDS)
+        found = await asyncpg.connect(
+            self.url, ssl=False, server_settings=BOUNDS, max_cached_statement_lifetime=0, statement_cache_size=500
+        )
         await prepare(found)
         await found.execute(f"SET sim.now = '{self.time.at.isoformat()}'")
         self.every.append(found)
         return found
 
     async def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        for blocked in self.blocked:
+            blocked.connection.go_on()
         for raw in self.every:
             raw.terminate()
         await asyncio.sleep(0)
 
     async def checkout(self, process: Process) -> "Connection":
-        raw = self.free.pop() if self.free else await self.raw()
-        connection = Connection(self, raw, process)
+        """A connection that did the same before, where there is one: it has the plans."""
+        work = ACTOR.get().work
+        free = self.free.get(work)
+        raw = free.pop() if free else await self.raw()
+        connection = Connection(self, raw, process, work)
         self.used.append(connection)
         return connection
 
     def checkin(self, connection: "Connection") -> None:
         if connection in self.used:
             self.used.remove(connection)
-            self.free.append(connection.raw)
+            self.free.setdefault(connection.work, []).append(connection.raw)
 
     async def kill(self, connection: "Connection", why: str) -> None:
         """End what a connection is in the midst of, as the server would."""
@@ -97,9 +122,7 @@ class Database:
         waiting = [b for b in self.blocked if b.connection is connection]
         for blocked in waiting:
             await self._cancel(blocked)
-        if connection.in_transaction:
-            await connection.raw.execute("ROLLBACK")
-            connection.in_transaction = False
+        await connection.undo()
         await self.look()
 
     async def stop(self) -> None:
@@ -108,58 +131,108 @@ class Database:
         for connection in list(self.used):
             await self.kill(connection, "the server went away")
 
-    async def _cancel(self, blocked: Blocked) -> None:
-        await self.monitor.execute("SELECT pg_cancel_backend($1)", blocked.connection.pid)
-        await asyncio.wait({blocked.task})
+    # ---- who waits for whom
 
-    async def run(self, connection: "Connection", statement: Any) -> Any:
+    @coroutine
+    def run(self, connection: "Connection", statement: Coroutine[Any, Any, Any]) -> Generator[Any, Any, Any]:
         """One statement; parks the actor while another's lock is in the way."""
         self.statements += 1
-        task = asyncio.ensure_future(statement)
-        if not await self.settled(task, connection.pid):
-            blocked = Blocked(connection, task, ACTOR.get(), asyncio.get_running_loop().create_future())
-            self.blocked.append(blocked)
-            self.time.call_at(self.time.now + LOCK_TIMEOUT, lambda: self._timed_out(blocked))
-            await self.time.parked(blocked.future)
-        return task.result()
+        try:
+            while True:
+                answer = statement.send(None)
+                answer._asyncio_future_blocking = False
+                if not (yield from self.answered(answer, connection).__await__()):
+                    connection.halt()
+                    blocked = Blocked(connection, answer, ACTOR.get(), Parking())
+                    self.blocked.append(blocked)
+                    self.time.call_at(self.time.now + LOCK_TIMEOUT, lambda blocked=blocked: self._timed_out(blocked))
+                    yield blocked.parking
+        except StopIteration as done:
+            return done.value
+        finally:
+            statement.close()
+
+    async def answered(self, answer: "asyncio.Future[Any]", connection: "Connection") -> bool:
+        """Whether a statement ends by itself; False when it waits for somebody's lock."""
+        while not answer.done():
+            asked = self._asked = asyncio.get_running_loop().create_future()
+
+            def over(_: Any, asked: "asyncio.Future[None]" = asked) -> None:
+                if not asked.done():
+                    asked.set_result(None)
+
+            answer.add_done_callback(over)
+            await asked
+            self._asked = None
+            if not answer.done() and await self.monitor.fetchval(WAITS, connection.pid):
+                return False
+        return True
+
+    def _tick(self) -> None:
+        """Have whoever was unanswered at the last tick too ask whether he waits."""
+        seen, self._seen = self._seen, self._asked
+        if seen is not None and seen is self._asked and not seen.done():
+            seen.set_result(None)
+        self._timer = asyncio.get_running_loop().call_later(LOOKS_AFTER, self._tick)
+
+    async def _cancel(self, blocked: Blocked) -> None:
+        await self.monitor.execute("SELECT pg_cancel_backend($1)", blocked.connection.pid)
+        blocked.connection.go_on()
+        await asyncio.wait({blocked.answer})
 
     async def _timed_out(self, blocked: Blocked) -> None:
         if blocked in self.blocked:
             await self._cancel(blocked)
             await self.look()
 
-    async def settled(self, task: "asyncio.Future[Any]", pid: int) -> bool:
-        """Whether a statement ends by itself; False when it waits for somebody's lock."""
-        while True:
-            done, _ = await asyncio.wait({task}, timeout=0.02)
-            if done:
-                return True
-            if await self.monitor.fetchval("SELECT cardinality(pg_blocking_pids($1)) > 0", pid):
-                return False
-
     async def look(self) -> None:
-        """After locks were released: whoever got his goes on."""
-        for blocked in list(self.blocked):
-            if await self.settled(blocked.task, blocked.connection.pid):
-                self.blocked.remove(blocked)
-                if not blocked.future.done():
-                    self.time.push(self.time.now, blocked.actor, blocked.future)
+        """After locks were released: whoever got his goes on, one after the other."""
+        moved = bool(self.blocked)
+        while moved:
+            moved = False
+            for blocked in list(self.blocked):
+                if blocked.answer.done() or not await self.monitor.fetchval(STILL_WAITS, blocked.connection.pid):
+                    moved = True
+                    await self._go_on(blocked)
+
+    async def _go_on(self, blocked: Blocked) -> None:
+        """Let a halted one run, to its end or to the next lock that it waits for."""
+        connection = blocked.connection
+        connection.go_on()
+        if await self.answered(blocked.answer, connection):
+            self.blocked.remove(blocked)
+            self.time.push(self.time.now, blocked.actor, blocked.parking)
+        else:
+            connection.halt()
 
 
 @dataclass(eq=False)
 class Connection:
-    """What the product calls in place of the driver's connection."""
+    """What the product calls in place of the driver's connection. `begun`: the server knows of the transaction."""
 
     database: Database
     raw: Any
     process: Process
+    work: str
     in_transaction: bool = False
+    begun: bool = False
     set_at: float = -1.0
     broken: str | None = None
 
     @property
     def pid(self) -> int:
         return int(self.raw.get_server_pid())
+
+    @property
+    def gate(self) -> Any:
+        return self.raw._transport
+
+    def halt(self) -> None:
+        """Have its server process stand still."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        os.kill(self.pid, signal.SIGCONT)
 
     async def fetch(self, query: str, *args: Any) -> Any:
         return await self._run("fetch", query, args)
@@ -175,15 +248,17 @@ class Connection:
 
     async def begin(self) -> None:
         await self._point()
-        await self.database.run(self, self.raw.execute(f"BEGIN; SET LOCAL sim.now = '{self._now()}'"))
-        self.in_transaction = True
+        self.gate.first(f"BEGIN; SET LOCAL sim.now = '{self._now()}'")
+        self.in_transaction, self.begun = True, False
         if self.database.began is not None:
             self.database.began(ACTOR.get())
 
     async def commit(self) -> None:
         await self._point()
-        await self.database.run(self, self.raw.execute("COMMIT"))
-        self.in_transaction = False
+        if self.begun:
+            await self.database.run(self, self.raw.execute("COMMIT"))
+        self.gate.ahead = None
+        self.in_transaction = self.begun = False
         if self.database.committed is not None:
             self.database.committed(ACTOR.get())
         await self.database.look()
@@ -194,9 +269,15 @@ class Connection:
 
     async def rollback(self) -> None:
         if self.in_transaction:
-            self.in_transaction = False
-            await self.raw.execute("ROLLBACK")
+            await self.undo()
             await self.database.look()
+
+    async def undo(self) -> None:
+        """The server forgets the transaction."""
+        self.gate.ahead = None
+        if self.begun:
+            await self.raw.execute("ROLLBACK")
+        self.in_transaction = self.begun = False
 
     def _now(self) -> str:
         return self.database.time.at.isoformat()
@@ -212,8 +293,9 @@ class Connection:
     async def _run(self, method: str, query: str, args: Any) -> Any:
         await self._point()
         if not self.in_transaction and self.database.time.now - self.set_at > NEAR:
-            await self.raw.execute(f"SET sim.now = '{self._now()}'")
+            self.gate.first(f"SET sim.now = '{self._now()}'")
             self.set_at = self.database.time.now
+        self.begun = self.in_transaction
         if self.database.wrote is not None:
             self.database.wrote(self, query, args)
         return await self.database.run(self, getattr(self.raw, method)(query, *args))

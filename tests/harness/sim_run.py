@@ -1,14 +1,13 @@
 """One simulation: a seed, ten minutes of faults and power commands, a healed end, and the history that the checker judges."""
 
 import asyncio
+import gc
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
-
-import uvloop
 
 from harness import sim_gather
 from harness.checker import History, Settled, check
@@ -17,6 +16,7 @@ from harness.sim_database import Database
 from harness.sim_house import House
 from harness.sim_plan import Fault, Plan, plan_of
 from harness.sim_time import ACTOR, Scheduler
+from harness.sim_wire import Loop
 from manman.processor import batch
 from manman.processor import fold as folds
 
@@ -83,7 +83,7 @@ async def simulate(plan: Plan, url: str, *, change: Callable[[House], Any] | Non
     await house.database.open()
     try:
         with witnessed(house):
-            house.database.wrote = lambda conn, query, args: _wake(house, query)
+            house.database.wrote = lambda conn, query, args: _wake(house, query, args)
             await house.begin()
             await time.run_until(plan.minutes * 60)
             await house.heal()
@@ -104,12 +104,14 @@ async def simulate(plan: Plan, url: str, *, change: Callable[[House], Any] | Non
     )
 
 
-def _wake(house: House, query: str) -> None:
+def _wake(house: House, query: str, args: tuple[Any, ...]) -> None:
     """The outbox's NOTIFY, at the statement instead of at the commit: who looks too early looks again."""
     if "INTO outbox" in query:
+        said = [one for one in args if isinstance(one, str)]
+        commands = any('"exchange":"manman"' in one for one in said)
 
         async def news() -> None:
-            for one in [*house.news, *house.tails]:
+            for one in [*house.news["relay"], *(house.news["commands"] if commands else ()), *house.tails]:
                 one.notify()
 
         house.time.call_at(house.time.now + 0.05, news)
@@ -125,8 +127,21 @@ async def _end(house: House) -> None:
 
 def run(plan: Plan, url: str, *, change: Callable[[House], Any] | None = None) -> Told:
     """`simulate`, from code that is not async."""
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=Loop) as runner, seldom_collected():
         return runner.run(simulate(plan, url, change=change))
+
+
+@contextmanager
+def seldom_collected() -> Iterator[None]:
+    """Most of what a run makes is gone by itself: look for circles seldom, and never in what was there before."""
+    before = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
 
 
 def shrink(plan: Plan, fails: Callable[[Plan], bool], tries: int = 40) -> Plan:

@@ -2,25 +2,65 @@
 
 An actor is a coroutine of a process; it gives way only at `Scheduler.sleep` and `Scheduler.wait`, and a statement that the database
 makes wait parks it too. Processes crash (their actors end where they wait) and freeze (their actors miss time).
+
+The scheduler itself sends each coroutine on, inside the one task that it runs in: a turn costs no turn of the event loop, unless the
+actor asks something of the world (a statement), and then nobody else moves.
 """
 
 import asyncio
-import contextvars
 import heapq
 import itertools
 import random
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from types import coroutine
 from typing import Any
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
-ACTOR: contextvars.ContextVar["Actor"] = contextvars.ContextVar("actor")
+
+
+class Current:
+    """Whose turn it is."""
+
+    def __init__(self) -> None:
+        self.actor: Actor | None = None
+
+    def get(self) -> "Actor":
+        """The actor that has the turn; called by nobody else."""
+        assert self.actor is not None
+        return self.actor
+
+
+ACTOR = Current()
+
+
+class Parking:
+    """One wait of an actor, over once it is `done`."""
+
+    __slots__ = ("_done", "result")
+
+    def __init__(self) -> None:
+        self._done = False
+        self.result = False
+
+    def done(self) -> bool:
+        return self._done
+
+    def end(self, result: bool) -> None:
+        self._done, self.result = True, result
+
+
+@coroutine
+def give_way(parking: Parking) -> Generator[Parking, None, bool]:
+    """Let others have their turn until this wait is over; what ended it."""
+    yield parking
+    return parking.result
 
 
 @dataclass(eq=False)
 class Process:
-    """What crashes and freezes as one. `ended` is called when it crashes, `failures` are bugs of its actors."""
+    """What crashes and freezes as one. `attached` is told when it crashes."""
 
     name: str
     time: "Scheduler"
@@ -32,9 +72,9 @@ class Process:
 
     def spawn(self, name: str, body: Coroutine[Any, Any, None]) -> None:
         """Add an actor; it runs for the first time when the scheduler comes to it."""
-        actor = Actor(name=f"{self.name}.{name}", process=self)
+        actor = Actor(f"{self.name}.{name}", self, body, name.rstrip("-0123456789"))
         self.actors.append(actor)
-        self.time.begin(actor, body)
+        self.time.push(self.time.now, actor, Parking())
 
     async def crash(self) -> None:
         """End every actor where it waits; what is attached (connections) ends with it."""
@@ -42,37 +82,36 @@ class Process:
         for held in self.attached:
             await held.crashed()
         for actor in self.actors:
-            if actor.task is not None and not actor.task.done():
-                actor.task.cancel()
-        await asyncio.gather(*(a.task for a in self.actors if a.task is not None), return_exceptions=True)
+            await self.time.end(actor)
 
     def thaw(self) -> None:
         """Go on after a freeze: what was missed is due now."""
         self.frozen = False
         for waiting in self.missed:
-            self.time.push(self.time.now, waiting.actor, waiting.future)
+            self.time.push(self.time.now, waiting.actor, waiting.parking)
         self.missed.clear()
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Actor:
-    """One coroutine of a process."""
+    """One coroutine of a process. `work` is what it does, the same for all that do it."""
 
     name: str
     process: Process
-    task: asyncio.Task[None] | None = None
+    body: Coroutine[Any, Any, None]
+    work: str
+    begun: bool = False
+    over: bool = False
 
 
-@dataclass(order=True)
+@dataclass(eq=False, slots=True)
 class Waiting:
     """An actor's turn, or a call of the simulation itself."""
 
-    at: float
-    number: int
-    actor: Actor | None = field(compare=False, default=None)
-    future: "asyncio.Future[bool] | None" = field(compare=False, default=None)
-    call: Callable[[], Awaitable[None]] | None = field(compare=False, default=None)
-    result: bool = field(compare=False, default=False)
+    actor: Actor | None = None
+    parking: Any = None
+    call: Callable[[], Awaitable[None]] | None = None
+    result: bool = False
 
 
 class Event:
@@ -80,17 +119,17 @@ class Event:
 
     def __init__(self, time: "Scheduler") -> None:
         self._time = time
-        self._waiting: list[tuple[Actor, asyncio.Future[bool]]] = []
+        self._waiting: list[tuple[Any, Any]] = []
 
-    def add(self, actor: Actor, future: "asyncio.Future[bool]") -> None:
-        self._waiting.append((actor, future))
+    def add(self, actor: Any, parking: Any) -> None:
+        self._waiting.append((actor, parking))
 
     def notify(self) -> None:
         """Wake whoever waits, each after a small span of its own."""
         waiting, self._waiting = self._waiting, []
-        for actor, future in waiting:
-            if not future.done():
-                self._time.push(self._time.now + self._time.chance.uniform(0, 0.002), actor, future, result=True)
+        for actor, parking in waiting:
+            if not parking.done():
+                self._time.push(self._time.now + self._time.chance.uniform(0, 0.002), actor, parking, result=True)
 
 
 class Scheduler:
@@ -101,10 +140,8 @@ class Scheduler:
         self.chance = random.Random(seed)
         self.failures: list[str] = []
         self.turns = 0
-        self.after_turn: Callable[[], Awaitable[None]] | None = None
-        self._heap: list[Waiting] = []
+        self._heap: list[tuple[float, int, Waiting]] = []
         self._numbers = itertools.count()
-        self._idle = asyncio.Event()
 
     @property
     def at(self) -> datetime:
@@ -118,36 +155,12 @@ class Scheduler:
         """Chance, as the product wants it."""
         return self.chance.randbytes(count)
 
-    def push(
-        self, at: float, actor: Actor | None, future: "asyncio.Future[bool] | None", *, result: bool = False
-    ) -> None:
-        heapq.heappush(self._heap, Waiting(at, next(self._numbers), actor, future, result=result))
+    def push(self, at: float, actor: Actor | None, parking: Any, *, result: bool = False) -> None:
+        heapq.heappush(self._heap, (at, next(self._numbers), Waiting(actor, parking, None, result)))
 
     def call_at(self, at: float, call: Callable[[], Awaitable[None]]) -> None:
         """Have the simulation itself do something at a moment, between two turns."""
-        heapq.heappush(self._heap, Waiting(at, next(self._numbers), call=call))
-
-    def begin(self, actor: Actor, body: Coroutine[Any, Any, None]) -> None:
-        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self.push(self.now, actor, future)
-
-        async def run() -> None:
-            ACTOR.set(actor)
-            try:
-                await future
-            except asyncio.CancelledError:
-                body.close()
-                raise
-            await body
-
-        def ended(task: "asyncio.Task[None]") -> None:
-            error = None if task.cancelled() else task.exception()
-            if error is not None:
-                self.failures.append(f"{actor.name} ended by {type(error).__name__}: {error}")
-            self._idle.set()
-
-        actor.task = asyncio.get_running_loop().create_task(run(), name=actor.name)
-        actor.task.add_done_callback(ended)
+        heapq.heappush(self._heap, (at, next(self._numbers), Waiting(call=call)))
 
     # ---- what actors call
 
@@ -159,47 +172,71 @@ class Scheduler:
         """Give way until the event, at most so long; whether it came."""
         return await self._park(seconds, event)
 
-    async def parked(self, future: "asyncio.Future[bool]") -> None:
-        """Give way until somebody pushes this future."""
-        self._idle.set()
-        await future
-
-    async def _park(self, seconds: float, event: Event | None) -> bool:
+    def _park(self, seconds: float, event: Event | None) -> Any:
         actor = ACTOR.get()
         if actor.process.dead:
             raise asyncio.CancelledError
-        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self.push(self.now + seconds, actor, future)
+        parking = Parking()
+        self.push(self.now + seconds, actor, parking)
         if event is not None:
-            event.add(actor, future)
-        self._idle.set()
-        return await future
+            event.add(actor, parking)
+        return give_way(parking)
 
     # ---- the loop
 
     async def run_until(self, end: float) -> None:
         """Give turns until the virtual time is over."""
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        while self._heap and self._heap[0].at <= end:
-            waiting = heapq.heappop(self._heap)
-            self.now = max(self.now, waiting.at)
-            if waiting.call is not None:
-                await waiting.call()
-                await asyncio.sleep(0)
-            elif waiting.future is not None and waiting.actor is not None:
-                await self._turn(waiting, waiting.actor, waiting.future)
+        while self._heap and self._heap[0][0] <= end:
+            at, _, waiting = heapq.heappop(self._heap)
+            self.now = max(self.now, at)
+            actor = waiting.actor
+            if actor is None:
+                if waiting.call is not None:
+                    await waiting.call()
+            elif not (waiting.parking.done() or actor.process.dead):
+                if actor.process.frozen:
+                    actor.process.missed.append(waiting)
+                    continue
+                self.turns += 1
+                waiting.parking.end(waiting.result)
+                await self._go(actor, None)
         self.now = end
 
-    async def _turn(self, waiting: Waiting, actor: Actor, future: "asyncio.Future[bool]") -> None:
-        if future.done() or actor.process.dead:
+    async def end(self, actor: Actor) -> None:
+        """Cancel an actor where it waits."""
+        if actor.over:
             return
-        if actor.process.frozen:
-            actor.process.missed.append(waiting)
+        if not actor.begun:
+            actor.over = True
+            actor.body.close()
             return
-        self.turns += 1
-        self._idle.clear()
-        future.set_result(waiting.result)
-        await self._idle.wait()
-        if self.after_turn is not None:
-            await self.after_turn()
+        await self._go(actor, asyncio.CancelledError())
+
+    @coroutine
+    def _go(self, actor: Actor, error: BaseException | None) -> Generator[Any, Any, None]:
+        """Send an actor on until it waits or ends; what it asks of the event loop goes through to there."""
+        before, ACTOR.actor, actor.begun = ACTOR.actor, actor, True
+        try:
+            while True:
+                asked = actor.body.send(None) if error is None else actor.body.throw(error)
+                if type(asked) is Parking:
+                    return
+                error = None
+                try:
+                    yield asked
+                except BaseException as said:
+                    error = said
+        except StopIteration:
+            actor.over = True
+        except asyncio.CancelledError:
+            actor.over = True
+            if not actor.process.dead:
+                raise
+        except Exception as failed:
+            actor.over = True
+            self.failures.append(f"{actor.name} ended by {type(failed).__name__}: {failed}")
+        finally:
+            ACTOR.actor = before
+
+
+__all__ = ["ACTOR", "BEGIN", "Actor", "Event", "Parking", "Process", "Scheduler", "Waiting", "give_way"]

@@ -27,9 +27,13 @@ def clone(server: str, name: str, source: str) -> None:
 
 
 def _migrate(server: str) -> None:
+    execute(server, f"drop database if exists {TEMPLATE} with (force)", f"create database {TEMPLATE}")
+    migrated(server.rpartition("/")[0] + f"/{TEMPLATE}")
+
+
+def migrated(url: str) -> None:
+    """Make all migrations in an empty database."""
     from manman.store import migrate
 
-    execute(server, f"drop database if exists {TEMPLATE} with (force)", f"create database {TEMPLATE}")
-    url = server.rpartition("/")[0] + f"/{TEMPLATE}"
     with ThreadPoolExecutor(1) as aside:  # the test that asks first may be async
         aside.submit(lambda: asyncio.run(migrate.up(url))).result()

@@ -18,13 +18,9 @@ import structlog
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from conftest import fresh_database
-from harness import shared, sim_run
-from harness.templates import template
+from harness import shared, sim_run, sim_server
 
 from bench import Figure, report
-
-MAJOR = 15
 
 
 @dataclass
@@ -78,7 +74,7 @@ class Count:
 def try_plan(plan: sim_run.Plan) -> Count:
     """One plan on a fresh database."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
-    with fresh_database(MAJOR, template(MAJOR)) as url:
+    with sim_server.database() as url:
         told = sim_run.run(plan, url)
     return Count(
         seeds=1,
@@ -143,8 +139,6 @@ def main(words: list[str]) -> int:
     seeds = [int(said.seeds[1:])] if single else range(said.first, said.first + int(said.seeds))
     home, load, begin = shared.begin(), report.load_average(), time.monotonic()
     try:
-        shared.service(f"postgres{MAJOR}")
-        template(MAJOR)
         count = run(seeds, said.workers, lambda: time.monotonic() - begin > said.minutes * 60)
         print(
             f"{count.seeds} seeds, {len(count.failed)} failed: {count.steps} steps, {count.crashes} crashes, {count.messages} messages"

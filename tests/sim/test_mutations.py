@@ -1,9 +1,7 @@
 """The checker is worth something: each protection that is switched off turns it red, within a few seeds."""
 
 import pytest
-from conftest import fresh_database
-from harness import sim_run
-from harness.templates import template
+from harness import sim_run, sim_server
 
 from sim.mutations import ALL, plan
 
@@ -12,12 +10,12 @@ pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.mark.parametrize("name", list(ALL))
-def test_a_protection_that_is_switched_off_is_missed(name: str, postgres_major: int) -> None:
+def test_a_protection_that_is_switched_off_is_missed(name: str) -> None:
     mutation = ALL[name]
     # First those that are known to need it; a change of the product may move it to others.
     seeds = dict.fromkeys([*mutation.seeds, *range(1, MOST + 1)])
     for seed in seeds:
-        with fresh_database(postgres_major, template(postgres_major)) as url, mutation.off():
+        with sim_server.database() as url, mutation.off():
             told = sim_run.run(plan(mutation, seed), url, change=mutation.change)
         if told.violations:
             return
@@ -25,8 +23,8 @@ def test_a_protection_that_is_switched_off_is_missed(name: str, postgres_major: 
 
 
 @pytest.mark.parametrize("name", list(ALL))
-def test_the_same_faults_do_no_harm_while_it_is_on(name: str, database_url: str) -> None:
+def test_the_same_faults_do_no_harm_while_it_is_on(name: str) -> None:
     mutation = ALL[name]
-    with mutation.on():
-        told = sim_run.run(plan(mutation, mutation.seeds[0]), database_url)
+    with sim_server.database() as url, mutation.on():
+        told = sim_run.run(plan(mutation, mutation.seeds[0]), url)
     assert told.violations == []
