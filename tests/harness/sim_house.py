@@ -238,12 +238,27 @@ class House:
 
         self.later(TRANSIT, again)
 
+    async def _listed_as_lost(self) -> set[int]:
+        """Strays of deployments that a restored database has never heard of: that is all it can say of them."""
+        if not self.restored:
+            return set()
+        rows = await self.database.monitor.fetch(
+            "SELECT session FROM strays y WHERE NOT EXISTS (SELECT FROM deployments d WHERE d.id = y.deployment)"
+        )
+        return {row["session"] for row in rows}
+
     async def _differing(self) -> dict[int, tuple[str | None, str | None]]:
         rows = await self.database.monitor.fetch(
             "SELECT id, status FROM sessions WHERE status IN ('pending', 'starting', 'running', 'stopping')"
         )
         live = {row["id"]: row["status"] for row in rows}
-        held = {s.session_id: s.status for m in self.machines for s in m.disk.sessions.values() if s.is_live}
+        lost = await self._listed_as_lost()
+        held = {
+            s.session_id: s.status
+            for m in self.machines
+            for s in m.disk.sessions.values()
+            if s.is_live and s.session_id not in lost
+        }
         found = {s: (live.get(s), held.get(s)) for s in live.keys() | held.keys() if live.get(s) != held.get(s)}
         # A start that has not reached its host is a row and nothing else, until its deadline.
         return {session: pair for session, pair in found.items() if pair != ("pending", None)}
