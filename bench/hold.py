@@ -6,12 +6,11 @@ import sys
 from typing import Any
 
 import asyncpg
-import psutil
 
-from bench import Figure
+from bench import Figure, progress
 from bench import seconds as wanted
 from bench.latency import consumed
-from bench.places import cost, end, place, start_processor
+from bench.places import cost, end, memory, place, start_processor
 from bench.world import World
 from manman.events import topology
 from manman.events.rabbit import bus as rabbit
@@ -20,6 +19,7 @@ HOSTS, SESSIONS = 5_000, 30
 HELD = HOSTS * SESSIONS
 FLAT = 10  # MiB
 LOOKS_EVERY = 2.0
+TELLS_EVERY = 15  # looks
 FILL = """
     INSERT INTO sessions (id, host, deployment, status, run, begun_version, created_at, at, started_at, config, config_revision,
                           deployment_version, history_number)
@@ -79,8 +79,12 @@ async def run(seconds: int) -> tuple[dict[str, int], dict[str, Any], list[float]
         agents = await asyncio.create_subprocess_exec(sys.executable, "-m", *words, stdout=asyncio.subprocess.PIPE)
         told, before = asyncio.create_task(agents.communicate()), cost(child, where)
         while not told.done():
-            sizes.append(psutil.Process(child.pid).memory_info().rss / 2**20)
+            sizes.append(memory(child))
+            if len(sizes) % TELLS_EVERY == 0:
+                progress(f"{len(sizes) * LOOKS_EVERY:.0f} of {seconds} s: {sizes[-1]:.1f} MiB")
             await asyncio.wait([told], timeout=LOOKS_EVERY)
+        if agents.returncode:
+            raise RuntimeError(f"the simulated agents ended with {agents.returncode}")
         found = await _found(where.database)
         spent = cost(child, where).since(before)
         said = json.loads(next(line for line in told.result()[0].splitlines() if line.startswith(b"{")))

@@ -5,11 +5,9 @@ import time
 from collections.abc import Iterator
 from itertools import islice
 
-import psutil
-
-from bench import Figure
+from bench import Figure, progress
 from bench.latency import consumed
-from bench.places import end, place, start_processor
+from bench.places import end, memory, place, start_processor
 from bench.world import World, stream
 from manman.events import topics, topology
 from manman.events.bus import Outgoing
@@ -19,6 +17,7 @@ WORLD = World(deployments=1000, rounds=200)
 EVERY = 100_000
 AT_ONCE = 2000
 MOST_WAITING = 10_000
+PATIENCE = 120.0  # seconds in which what waits must become less
 FLAT = 10  # MiB that it may differ by, once connections and caches are there
 
 
@@ -48,9 +47,10 @@ async def run() -> tuple[list[float], float]:
     try:
         await consumed(bus)
         began, messages = time.perf_counter(), stream(WORLD)
-        for _ in range(WORLD.events // EVERY):
+        for n in range(1, WORLD.events // EVERY + 1):
             await _apply(bus, islice(messages, EVERY))
-            sizes.append(psutil.Process(child.pid).memory_info().rss / 2**20)
+            sizes.append(memory(child))
+            progress(f"{n * EVERY:,} events after {time.perf_counter() - began:.0f} s: {sizes[-1]:.1f} MiB")
         return sizes, time.perf_counter() - began
     finally:
         end(child)
@@ -66,5 +66,6 @@ async def _apply(bus: rabbit.RabbitBus, messages: Iterator[Outgoing]) -> None:
 
 
 async def _until(bus: rabbit.RabbitBus, most: int) -> None:
-    while (await bus.depth(topics.EVENTS_QUEUE)).ready > most:  # noqa: ASYNC110  # the broker tells nobody
-        await asyncio.sleep(0.05)
+    async with asyncio.timeout(PATIENCE):
+        while (await bus.depth(topics.EVENTS_QUEUE)).ready > most:  # noqa: ASYNC110  # the broker tells nobody
+            await asyncio.sleep(0.05)

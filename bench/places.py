@@ -142,6 +142,13 @@ def _seconds(process: psutil.Process) -> float:
     return float(times.user + times.system)
 
 
+def memory(child: subprocess.Popen[bytes]) -> float:
+    """MiB that the program holds; raises when it has ended."""
+    if child.poll() is not None:
+        raise RuntimeError(f"the program under test ended with {child.returncode}")
+    return float(psutil.Process(child.pid).memory_info().rss) / 2**20
+
+
 def end(child: subprocess.Popen[bytes]) -> None:
     """SIGTERM, and wait."""
     child.terminate()

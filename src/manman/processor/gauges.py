@@ -6,7 +6,7 @@ from manman.domain import hosts
 from manman.errors import ManManError
 from manman.observability import metrics
 from manman.processor.batch import Rules
-from manman.store import dead_letters, outbox, sweeps
+from manman.store import dead_letters, migrate, outbox, sweeps
 from manman.store.pool import Pool
 
 LAGS_AT = 10.0  # seconds that the oldest row of the outbox has waited
@@ -14,11 +14,12 @@ LAGS_AT = 10.0  # seconds that the oldest row of the outbox has waited
 
 @dataclass(slots=True)
 class Gauges:
-    """The last reading. `database` is why it cannot be read now."""
+    """The last reading. `database` is why it cannot be read now, `migrations` what this version misses in it."""
 
     pool: Pool
     rules: Rules
     database: str | None = "not asked yet"
+    migrations: str | None = None
     deaf: str | None = None
     lag: str | None = None
 
@@ -26,6 +27,7 @@ class Gauges:
         """Read once; never raises for a database that is away."""
         try:
             async with self.pool.acquire() as conn:
+                self.migrations = await migrate.lacking(conn)
                 pulse, now = await sweeps.pulse(conn)
                 backlog = await outbox.backlog(conn)
                 letters = await dead_letters.count_open(conn)

@@ -39,7 +39,7 @@ from manman.processor.repartitioning import Repartitioning
 from manman.processor.settings import ProcessorSettings
 from manman.processor.sweeps import deadlines, hosts, lost, reports, retention, wishes
 from manman.processor.world import Arrived
-from manman.store import attempts, installation
+from manman.store import attempts, installation, migrate
 from manman.store import pool as pools
 from manman.store.pool import Connection, Pool
 from manman.store.settings import DatabaseSettings
@@ -140,6 +140,7 @@ class Processor:
         while not stop.is_set():
             try:
                 async with pool.transaction() as conn:
+                    await migrate.require(conn)
                     await installation.notice_cluster(conn)
                 return
             except Transient as error:
@@ -209,6 +210,7 @@ class Processor:
 
     def _describe(self, gauges: Gauges, share: Share, change: Repartitioning, *leases: Lease) -> None:
         self.health.required["database"] = lambda: gauges.database
+        self.health.required["migrations"] = lambda: gauges.migrations
         self.health.required["broker"] = lambda: None if self.bus.connected else str(self.bus.trouble or "away")
         self.health.notes["consumption"] = share.paused
         self.health.notes["partitions"] = lambda: change.refused or share.note

@@ -181,10 +181,31 @@ async def _lock(conn: Connection) -> None:
         await asyncio.sleep(POLL_SECONDS)
 
 
+async def lacking(conn: Connection) -> str | None:
+    """What this version misses in the database, None where it can work on it. Asks by numbers, without Alembic: one that a later
+    release migrated is well."""
+    current = await _current(conn)
+    if current is not None and current >= head():
+        return None
+    return f"database is at {current or 'nothing'}, this version needs {head()}"
+
+
+async def require(conn: Connection) -> None:
+    """Raises `Permanent`, naming the command, when steps are missing."""
+    missing = await lacking(conn)
+    if missing is not None:
+        raise Permanent(missing, hint="manman migrate up")
+
+
+async def _current(conn: Connection) -> str | None:
+    if await conn.fetchval("SELECT to_regclass('alembic_version')") is None:
+        return None
+    found: str | None = await conn.fetchval("SELECT version_num FROM alembic_version")
+    return found
+
+
 async def _status(conn: Connection) -> Status:
-    current = None
-    if await conn.fetchval("SELECT to_regclass('alembic_version')") is not None:
-        current = await conn.fetchval("SELECT version_num FROM alembic_version")
+    current = await _current(conn)
     if current == head():
         return Status(current=current, head=head(), pending=())
     known = steps()
