@@ -26,7 +26,8 @@ def is_open(node: ast.Match) -> bool:
 
 def test_no_class_or_function_has_an_empty_name() -> None:
     names = written("src/", "tests/", "tools/", "bench/", "examples/")
-    assert {name: empty_names(parsed(name)) for name in names if empty_names(parsed(name))} == {}
+    found = {name: empty_names(parsed(name)) for name in names}
+    assert {name: empty for name, empty in found.items() if empty} == {}
 
 
 def test_no_file_has_an_empty_name() -> None:

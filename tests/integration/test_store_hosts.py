@@ -99,15 +99,16 @@ async def test_a_plain_publishers_beat_brings_its_host_back_after_a_goodbye(pool
 async def test_heartbeats_are_updates_in_place(pool: Pool) -> None:
     """No index covers what they change, so that each is a HOT update."""
     async with pool.acquire() as conn:
-        made = await beating(conn, 50)
-        for beat in range(2, 12):
+        # All versions fit on one page: to remove old ones would wait for whoever is at work anywhere on this server.
+        made = await beating(conn, 8)
+        for beat in range(2, 5):
             await hosts.update_last_seen(conn, [Beat(host_id=h, boot=1, beat=beat) for h in made])
         await conn.execute("SELECT pg_stat_force_next_flush()")
         row = await conn.fetchrow(
             "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'host_heartbeats'"
         )
-        assert row["n_tup_upd"] >= 500
-        assert row["n_tup_hot_upd"] >= 0.95 * row["n_tup_upd"]
+        assert row["n_tup_upd"] >= 24
+        assert row["n_tup_hot_upd"] == row["n_tup_upd"]
 
 
 async def test_silent_hosts_are_marked_and_recorded_in_one_go(pool: Pool) -> None:

@@ -8,23 +8,15 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from integration.store_rows import a_pool
+from integration.many_rows import AGENTS, HOSTS, MANY, filled, is_scan, nodes, plan_of
 
 from manman.domain.ids import HostId
 from manman.store import hosts, sweeps
 from manman.store.pool import Connection
 
-MANY = 100_000
-# Without triggers and foreign keys, which would take a minute.
 FILL = f"""
-SET session_replication_role = replica;
-INSERT INTO hosts (id, name, created_at, updated_at) SELECT n, 'host-' || n, clock(), clock() FROM generate_series(1, {MANY}) n;
 INSERT INTO host_heartbeats (host, online, boot, beat, last_seen, live_count, live_xor)
 SELECT n, true, 1, 1, clock() + interval '1 hour', 3, n # ({MANY} + n) # (2 * {MANY} + n) FROM generate_series(1, {MANY}) n;
-INSERT INTO session_leases (host) SELECT n FROM generate_series(1, {MANY}) n;
-INSERT INTO host_journals (host, journal, seen, last_used) SELECT n, 'j', '{{[1,100]}}', clock() FROM generate_series(1, {MANY}) n;
-INSERT INTO host_history (host, number, to_status, at, recorded_at, cause)
-SELECT n, 1, 'online', clock(), clock(), 'heard' FROM generate_series(1, {MANY}) n;
 INSERT INTO host_samples (host, resolution, at) SELECT n, 10, clock() - interval '1 hour' FROM generate_series(1, {MANY}) n;
 INSERT INTO deployments (id, name, host, config, config_revision, status, desired_version, seen_version, created_at, updated_at)
 SELECT n, 'd-' || n, 1 + (n - 1) % {MANY}, 1, 1, 'ready', 1, 1, clock(), clock() FROM generate_series(1, 3 * {MANY}) n;
@@ -70,22 +62,17 @@ SWEEPS: dict[str, tuple[str, list[Any], set[str]]] = {
 
 @pytest.fixture
 async def conn(database_url: str) -> AsyncIterator[Connection]:
-    pool = await a_pool(database_url, most=1)
-    async with pool.acquire() as conn:
-        await conn.execute("SET statement_timeout = 0")
-        await conn.execute(FILL)
+    async with filled(database_url, HOSTS, AGENTS, FILL) as conn:
         yield conn
-    await pool.close()
 
 
 def read_whole(plan: Any) -> Iterator[str]:
     """The tables that a plan reads from end to end, be it by an index."""
-    kind, table = plan["Node Type"], plan.get("Relation Name")
-    every_session = kind.startswith("Index") and table == "sessions" and "Index Cond" not in plan
-    if kind == "Seq Scan" or every_session:
-        yield table
-    for part in plan.get("Plans", ()):
-        yield from read_whole(part)
+    for node in nodes(plan):
+        kind, table = node["Node Type"], node.get("Relation Name")
+        every_session = kind.startswith("Index") and table == "sessions" and "Index Cond" not in node
+        if is_scan(node) or every_session:
+            yield table
 
 
 def read_again(plan: Any) -> Iterator[str]:
@@ -101,8 +88,7 @@ async def found(conn: Connection, look: Callable[[Any], Iterator[str]]) -> dict[
     """The tables in which each statement looks so, but those where it may."""
     tables: dict[str, set[str]] = {}
     for name, (text, arguments, allowed) in SWEEPS.items():
-        (row,) = await conn.fetch(f"EXPLAIN (FORMAT JSON) {text}", *arguments)
-        tables[name] = set(look(row[0][0]["Plan"])) - FEW - allowed
+        tables[name] = set(look(await plan_of(conn, text, arguments))) - FEW - allowed
     return {name: whole for name, whole in tables.items() if whole}
 
 
