@@ -7,7 +7,8 @@ hold, whatever is killed, cut, frozen, filled or repeated". It trusts nothing th
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
-from itertools import pairwise
+from itertools import pairwise, takewhile
+from math import inf
 from typing import Any
 
 from harness.history import (
@@ -165,14 +166,24 @@ def kept(h: History) -> Iterator[str]:
             lost = sorted(n for n in numbers if n not in queued and not within(seen, n))
             if lost:
                 yield f"host {witness.host} journal {journal}: confirmed but neither settled nor queued: {lost[:10]}"
+    yield from _effective(h)
+
+
+def _effective(h: History) -> Iterator[str]:
+    """A report stands for the numbers below it, and for the earlier lives of its host: those had said what they had to before it."""
     effective: set[tuple[int, str, int]] = set()
-    reported: dict[tuple[int, str], int] = defaultdict(int)
+    reported: dict[tuple[int, str], float] = defaultdict(int)
+    lives: dict[int, dict[str, None]] = defaultdict(dict)
     for one in h.settled:
         key = (one.host, one.journal, one.sequence)
+        journals = lives[one.host]
+        journals.setdefault(one.journal)
         if one.outcome in EFFECTS:
             effective.add(key)
             if one.is_report and one.outcome == "applied":
                 reported[key[:2]] = max(reported[key[:2]], one.sequence)
+                for earlier in takewhile(lambda journal, own=one.journal: journal != own, journals):
+                    reported[one.host, earlier] = inf
         elif key not in effective and one.sequence > reported[key[:2]]:
             effective.add(key)
             yield f"host {one.host} journal {one.journal} number {one.sequence} was taken for a duplicate and lost"

@@ -181,6 +181,14 @@ def test_a_late_number_under_an_applied_report_is_no_loss() -> None:
     assert check(a_history(settled=[report, DUPLICATE])) == []
 
 
+def test_a_late_number_of_a_life_before_the_one_that_reported_is_no_loss() -> None:
+    before = Settled(host=1, journal="j", sequence=1, outcome="applied")
+    report = Settled(host=1, journal="k", sequence=2, outcome="applied", is_report=True)
+    assert check(a_history(settled=[before, report, DUPLICATE])) == []
+    after = Settled(host=1, journal="l", sequence=3, outcome="duplicate")
+    assert [said[0] for said in check(a_history(settled=[before, report, after]))] == ["9"]
+
+
 def test_a_stale_host_is_excused_by_a_fault_of_its_own() -> None:
     excused = a_witness(excused=((at(85), at(95)),))
     assert check(a_history(host_history=[STALE], witnesses=[excused])) == []
