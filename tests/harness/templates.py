@@ -23,7 +23,7 @@ def template(major: int) -> str:
 def clone(server: str, name: str, source: str) -> None:
     """`create database`, one at a time a server: two at once from one template refuse each other."""
     with shared.once("clone-" + server.rpartition(":")[2].partition("/")[0]):
-        execute(server, f"create database {name} template {source} strategy wal_log")
+        execute(server, f"create database {name} template {source} strategy file_copy")
 
 
 def _migrate(server: str) -> None:
