@@ -1,6 +1,8 @@
 """What must hold while the agent, the broker, the API or the machine is away: games run, what should run is back, every step
 is told once and in order."""
 
+import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -10,15 +12,17 @@ from harness.rabbitmq import RabbitMQ
 from harness.wrapped import eventually, lives
 from integration.host_control import Control, control, demo
 
-from manman.wrapper import pipe
+from manman.v1.types import RestartPolicy
+from manman.wrapper import pipe, spool_reader
+from manman.wrapper.spool import STATE
 
 NOWHERE = "amqp://guest:guest@127.0.0.1:1/nowhere"
 
 
-def gone(agent: "subprocess.Popen[bytes]", number: signal.Signals) -> None:
-    """Ends an agent by a signal and waits for it."""
+async def gone(agent: "subprocess.Popen[bytes]", number: signal.Signals) -> None:
+    """Ends an agent by a signal and waits for it, aside: the loop must answer the broker meanwhile."""
     agent.send_signal(number)
-    agent.wait(30)
+    await asyncio.to_thread(agent.wait, 60)
 
 
 def held(it: Control, session_id: int) -> str | None:
@@ -40,7 +44,7 @@ async def test_an_exit_while_the_agent_was_dead_is_told_with_its_code(rabbitmq_u
         await it.start(5, 100, run=1, version=1)
         await it.session(100, "running")
         game = it.game(100)
-        gone(agent, signal.SIGKILL)
+        await gone(agent, signal.SIGKILL)
         assert lives(game)
         with pipe.Client(it.state / "sessions" / "100") as wrapper:
             wrapper.ask("input", line="crash 7")
@@ -58,7 +62,7 @@ async def test_a_game_that_lives_is_adopted_and_obeys_the_next_agent(rabbitmq_ur
         await it.start(5, 100, run=1, version=1)
         await it.session(100, "running")
         game = it.game(100)
-        gone(agent, signal.SIGTERM)
+        await gone(agent, signal.SIGTERM)
         await it.host("offline")
         assert lives(game)
         it.start_agent()
@@ -75,12 +79,12 @@ async def test_a_crashed_game_is_back_with_nothing_else_alive(rabbitmq_url: str,
         await it.tell("lease", lease=[(500, 549)])
         await it.start(5, 100, run=1, version=1)
         await it.session(100, "running")
-        gone(agent, signal.SIGKILL)
+        await gone(agent, signal.SIGKILL)
         (it.launches / "5.json").unlink()
         agent = it.start_agent(url=NOWHERE)
         os.kill(it.game(100), signal.SIGKILL)
         await eventually(lambda: held(it, 500) == "running")
-        gone(agent, signal.SIGKILL)
+        await gone(agent, signal.SIGKILL)
         it.start_agent()
         await it.session(500, "running")
         assert it.words(100) == ["pending", "starting", "running", "crashed"]
@@ -100,13 +104,13 @@ async def test_after_a_reboot_what_should_run_runs_and_what_was_stopped_stays_st
             await it.session(number * 100 - 400, "running")
         await it.wish("stop", 7, "stopped", 2)
         await it.session(300, "stopped")
-        gone(agent, signal.SIGKILL)
+        await gone(agent, signal.SIGKILL)
         for pid in it.wrappers():
             os.kill(pid, signal.SIGKILL)
         await eventually(lambda: not it.wrappers())
         agent = it.start_agent(url=NOWHERE, machine="second")
         await eventually(lambda: held(it, 500) == "running")
-        gone(agent, signal.SIGKILL)
+        await gone(agent, signal.SIGKILL)
         it.start_agent(machine="second")
         crashed = await it.session(100, "crashed")
         assert (crashed.reason, crashed.restart.attempt) == ("host_restarted", 1)
@@ -124,7 +128,7 @@ async def test_games_stopped_with_the_agent_begin_with_the_next_one(rabbitmq_url
         await it.tell("lease", lease=[(500, 549)])
         await it.start(5, 100, run=1, version=1)
         await it.session(100, "running")
-        gone(agent, signal.SIGUSR1)
+        await gone(agent, signal.SIGUSR1)
         assert (await it.session(100, "stopped")).exit_code == 0
         assert it.wrappers() == []
         it.start_agent()
@@ -144,7 +148,7 @@ async def test_an_outage_of_the_broker_costs_nothing_but_time(own_rabbitmq: Rabb
             await eventually(lambda number=number: held(it, number) == "running")  # type: ignore[misc]
             os.kill(it.game(number), signal.SIGKILL)
         await eventually(lambda: held(it, 502) == "running")
-        own_rabbitmq.start()
+        await asyncio.to_thread(own_rabbitmq.start)
         async with it.listening_again():
             await it.session(502, "running")
             for number in (100, 500, 501):
@@ -176,7 +180,7 @@ async def test_a_second_agent_on_one_state_folder_is_refused(rabbitmq_url: str, 
         it.start_agent()
         await it.host("online")
         second = it.start_agent()
-        assert second.wait(30) != 0
+        assert await asyncio.to_thread(second.wait, 60) != 0
         assert "another agent runs in" in it.log()
 
 
@@ -192,6 +196,42 @@ async def test_on_a_small_disk_a_start_is_refused_with_how_much_is_missing(rabbi
         assert crashed.reason == "disk_full" and "1024 MiB are needed" in crashed.detail
 
 
+def fill(ballast: Path) -> None:
+    """Leave no byte."""
+    with ballast.open("wb", buffering=0) as file:
+        for size in (1 << 22, 4096, 64):
+            with contextlib.suppress(OSError):
+                while True:
+                    file.write(b"0" * size)
+
+
+async def test_an_agent_whose_disk_fills_tells_of_an_exit_begins_nothing_and_goes_on_once_there_is_room(
+    rabbitmq_url: str, roomy: Path
+) -> None:
+    async with control(rabbitmq_url, roomy) as it:
+        it.put(demo(5, restart=RestartPolicy(policy="on_crash", delay="1s", max_delay="2s", limit=100, window="600s")))
+        disk = roomy / "disk"
+        disk.mkdir()
+        mounted = f'mount -t tmpfs -o size=1300m,mode=711 tmpfs {disk} && exec "$@"'
+        agent = it.start_agent(state=disk / "host", within=["unshare", "-m", "sh", "-c", mounted, "sh"])
+        await it.tell("lease", lease=[(500, 549)])
+        await it.start(5, 100, run=1, version=1)
+        await it.session(100, "running")
+        inside = Path(f"/proc/{agent.pid}/root{disk}")
+        await asyncio.to_thread(fill, inside / "filler")
+        [game] = [one for one in spool_reader.read_from(inside / "host/sessions/100", 0).records if one.kind == STATE][
+            :1
+        ]
+        os.kill(game.said["game"], signal.SIGKILL)
+        assert (await it.session(100, "crashed")).reason == "signalled"
+        refused = await it.session(500, "crashed")
+        assert refused.reason == "disk_full" and "1024 MiB are needed" in refused.detail
+        (inside / "filler").unlink()
+        back = await it.hear(lambda m: m.key.word == "running" and getattr(m.body, "session_id", 0) > 500, patience=60)
+        assert getattr(back.body, "deployment_id", None) == 5
+        assert agent.poll() is None
+
+
 async def test_a_state_folder_on_a_full_disk_is_one_clear_line(rabbitmq_url: str, roomy: Path) -> None:
     async with control(rabbitmq_url, roomy) as it:
         disk = roomy / "disk"
@@ -200,5 +240,5 @@ async def test_a_state_folder_on_a_full_disk_is_one_clear_line(rabbitmq_url: str
             f"mount -t tmpfs -o size=1m,mode=711 tmpfs {disk} && {{ cat /dev/zero > {disk}/zero 2>/dev/null; true; }}"
         )
         agent = it.start_agent(state=disk / "host", within=["unshare", "-m", "sh", "-c", f'{fill} && exec "$@"', "sh"])
-        assert agent.wait(30) != 0
+        assert await asyncio.to_thread(agent.wait, 60) != 0
         assert "is full; make room there" in it.log().splitlines()[-1]
