@@ -25,7 +25,7 @@ test-unit: .venv/.dev ; @exec $(PY) -m manman test unit
 bench: .venv/.dev ; @exec $(PY) -m bench
 reference: .venv/.dev ; @$(PY) tools/reference.py && $(PY) tools/reference_api.py && exec $(PY) tools/asyncapi.py
 SEEDS ?= 50
-sim: .venv/.dev ; @exec env PYTHONPATH=tests $(PY) -m sim $(if $(SEED),=$(SEED),$(SEEDS))
+sim: .venv/.dev ; @exec env PYTHONPATH=tests $(PY) -m sim $(if $(SEED),=$(SEED),$(SEEDS) $(if $(filter file,$(origin SEEDS)),,--keep))
 SECONDS ?= 180
 faults: .venv/.dev ; @exec env PYTHONPATH=tests $(PY) -m faults $(if $(SEED),=$(SEED),$(if $(filter file,$(origin SEEDS)),6,$(SEEDS))) $(SECONDS)
 check: .venv/.dev

@@ -268,7 +268,7 @@ ALL: dict[str, Mutation] = {
     "closing the channel": Mutation(
         kept, ("slow_database", "kill_replica", "lose_confirm"), change=cancels, count=60, asks_every=1.0
     ),
-    "the pulse": Mutation(without_ear, ("broker_down", "database_down"), seeds=(5,)),
+    "the pulse": Mutation(without_ear, ("cut_replica", "freeze_replica"), count=30, replicas=1),
     "the re-send order": Mutation(kept, ("broker_down", "cut_agent", "lose_confirm"), change=shuffled),
     "the repeated wish": Mutation(without_repeated_wish, ("lose_commands",), seeds=(3,)),
     "the last-said seen_version": Mutation(with_the_highest_seen, ("restore",), seeds=(2, 3), agrees_within=60.0),
