@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.checker import Sample, Settled, Unsettled
 from harness.sim_agent import SimAgent
-from harness.sim_bus import Broker, Bus
+from harness.sim_bus import EXCLUSIVE_HELD, Broker, Bus
 from harness.sim_control import Replica
 from harness.sim_database import Database, Pool
 from harness.sim_door import Command, Door, Operator, Place, furnish
@@ -180,11 +180,13 @@ class House:
         if not wanted or machine.live(number):
             machine.idle.pop(number, None)
             return
-        since = machine.idle.setdefault(number, now)
+        life = self.agents[machine.host_id].bus.life
+        since, known = machine.idle.setdefault(number, (now, life))
         backoff = max(0.0, (held.due.at - machine.skew - self.time.moment(since)).total_seconds()) if held.due else 0.0
-        if now - since > backoff + BACK_WITHIN:
+        # Each connection that it loses meanwhile keeps its name from it: until it is back, another agent may have that.
+        if now - since > backoff + BACK_WITHIN + (life - known) * EXCLUSIVE_HELD:
             machine.overdue.append((since, now, number))
-            machine.idle[number] = now
+            machine.idle[number] = (now, life)
 
     # ---- the end
 

@@ -64,7 +64,8 @@ class Machine:
     """A host as it really is, and what was seen of it: the checker's witness.
 
     `restored`: its disk came back from a copy, or another agent spoke with its identity (`cloned`). `twin_of`: it is that other one.
-    `idle` is since when nothing plays of a deployment that should; `overdue` those that did not play again in time.
+    `idle` is since when nothing plays of a deployment that should, with the connections that its agent had lost by then; `overdue`
+    those that did not play again in time.
     """
 
     host_id: HostId
@@ -83,7 +84,7 @@ class Machine:
     deadlines: dict[int, float] = field(default_factory=dict)
     cloned: bool = False
     twin_of: "Machine | None" = None
-    idle: dict[int, float] = field(default_factory=dict)
+    idle: dict[int, tuple[float, int]] = field(default_factory=dict)
     overdue: list[tuple[float, float, int]] = field(default_factory=list)
     reused: list[int] = field(default_factory=list)
 

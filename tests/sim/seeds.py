@@ -2,9 +2,10 @@
 
 from harness.sim_plan import Fault, Plan
 
-# Those that break a rule and are not mended yet.
-OPEN: frozenset[int] = frozenset()
-SEEDS = tuple(seed for seed in range(1, 51) if seed not in OPEN)
+# Those that break a rule and are not mended yet. 29: a second start, asked while the `pending` of the session that the host began by itself
+# was overtaken on its way, is a higher run and ends that session's game (rule 11).
+OPEN: frozenset[int] = frozenset({29})
+SEEDS = tuple(seed for seed in range(1, 52) if seed not in OPEN)
 
 # What it found → the plan, shrunk to the faults that mattered.
 LEARNED: dict[str, Plan] = {
