@@ -32,10 +32,6 @@ KINDS = {
     "repartition": 2,
 }
 
-# Drawn plans leave these out: some seeds still find faults with them that are not mended (a game ended after a restore, rows that
-# agree later than 15 s, a number taken for a duplicate). Plans that name them (`tests/sim/seeds.py`) have them all the same.
-NOT_DRAWN = frozenset({"restored_database"})
-
 
 @dataclass(frozen=True)
 class Fault:
@@ -80,7 +76,6 @@ def plan_of(seed: int, *, minutes: float = 10, kinds: dict[str, int] | None = No
         )
         for kind in kinds_
     ]
-    faults = [fault for fault in faults if fault.kind not in NOT_DRAWN]
     return Plan(
         seed=seed,
         minutes=minutes,
