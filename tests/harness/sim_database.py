@@ -69,7 +69,7 @@ class Database:
     began: Any = None
     committed: Any = None
     monitor: Any = None
-    free: dict[str, list[Any]] = field(default_factory=dict)
+    free: list[Any] = field(default_factory=list)
     every: list[Any] = field(default_factory=list)
     used: list["Connection"] = field(default_factory=list)
     blocked: list[Blocked] = field(default_factory=list)
@@ -103,18 +103,16 @@ class Database:
         await asyncio.sleep(0)
 
     async def checkout(self, process: Process) -> "Connection":
-        """A connection that did the same before, where there is one: it has the plans."""
-        work = ACTOR.get().work
-        free = self.free.get(work)
-        raw = free.pop() if free else await self.raw()
-        connection = Connection(self, raw, process, work)
+        """The connection that was given back last, where there is one: few of them have all the plans."""
+        raw = self.free.pop() if self.free else await self.raw()
+        connection = Connection(self, raw, process)
         self.used.append(connection)
         return connection
 
     def checkin(self, connection: "Connection") -> None:
         if connection in self.used:
             self.used.remove(connection)
-            self.free.setdefault(connection.work, []).append(connection.raw)
+            self.free.append(connection.raw)
 
     async def kill(self, connection: "Connection", why: str) -> None:
         """End what a connection is in the midst of, as the server would."""
@@ -213,7 +211,6 @@ class Connection:
     database: Database
     raw: Any
     process: Process
-    work: str
     in_transaction: bool = False
     begun: bool = False
     set_at: float = -1.0

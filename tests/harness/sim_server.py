@@ -60,7 +60,7 @@ def of(url: str, database: str) -> str:
 def database() -> Iterator[str]:
     """A fresh migrated database of this process's own, gone afterwards."""
     server, name = _server(), f"simulation_{next(_numbers)}"
-    execute(server, f"create database {name} template {TEMPLATE} strategy wal_log")
+    execute(server, f"create database {name} template {TEMPLATE} strategy file_copy")
     try:
         yield of(server, name)
     finally:

@@ -72,7 +72,7 @@ class Process:
 
     def spawn(self, name: str, body: Coroutine[Any, Any, None]) -> None:
         """Add an actor; it runs for the first time when the scheduler comes to it."""
-        actor = Actor(f"{self.name}.{name}", self, body, name.rstrip("-0123456789"))
+        actor = Actor(f"{self.name}.{name}", self, body)
         self.actors.append(actor)
         self.time.push(self.time.now, actor, Parking())
 
@@ -94,12 +94,11 @@ class Process:
 
 @dataclass(eq=False, slots=True)
 class Actor:
-    """One coroutine of a process. `work` is what it does, the same for all that do it."""
+    """One coroutine of a process."""
 
     name: str
     process: Process
     body: Coroutine[Any, Any, None]
-    work: str
     begun: bool = False
     over: bool = False
 
