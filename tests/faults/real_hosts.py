@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import psutil
 from harness.checker import Played, Witness
-from harness.processes import free_port
+from harness.processes import free_port, mentioning
 
 from manman.api.callers import Kind, hashed, make
 from manman.domain.ids import HostId
@@ -68,11 +69,12 @@ class RealHost:
                 os.kill(pid, signal.SIGKILL)
 
     def end(self) -> None:
-        """All wrappers, and with each its game."""
-        for folder in self.folders():
-            head = spool_reader.head_of(folder)
-            if head is not None and launch.is_alive(folder):
-                os.kill(head["wrapper"], signal.SIGKILL)
+        """Its agent, all wrappers and their games; also a wrapper that a killed agent had only just begun to start."""
+        while left := mentioning(self.state):
+            for process in left:
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
+            psutil.wait_procs(left, timeout=5)
 
     # ---- what it knows
 

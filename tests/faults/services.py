@@ -43,6 +43,7 @@ class Services:
         if self.disk_megabytes:
             self._mount()
         self.postgres = Postgres(self.folder / "postgres")
+        self.postgres.log = self.folder / "postgres.log"  # what it says of its full disk needs room too
         self.rabbitmq = RabbitMQ(self.folder / "rabbitmq", management=False)
         starts = [KEEPER.submit(self.postgres.start), KEEPER.submit(self.rabbitmq.start)]
         for start in starts:

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.timeout(900)
 ROUNDS = int(os.environ.get("FAULTS_ROUNDS", "2"))
 QUIET = 12.0  # seconds of an outage in which the waiting processors are measured
 MOST = 0.05
+NO_ROOM = "No space left on device"
 
 
 def used(child: Child) -> float:
@@ -100,23 +101,30 @@ async def without_room(made: Services) -> None:
     async with running(plan, made) as house:
         await busy(house, 2)
         ballast = made.folder / "postgres" / "ballast"
-        await asyncio.to_thread(fill, ballast)
-        load = asyncio.ensure_future(busy(house, 6, every=0.1))
-
-        async def full() -> bool:
-            return "No space left on device" in made.postgres.log.read_text(errors="replace")
-
-        await house.until("the database has no room", full)
-        await load
+        await until_full(house, ballast)
         ballast.unlink()
         told = await judged(house)
     assert told.violations == [], told.text(plan)
     assert told.history.dead_letters == []
 
 
+async def until_full(house: House, ballast: Path) -> None:
+    """Sessions come and go, and what the database's log of changes gives back of its disk is taken again, until the database has said
+    that there is no room."""
+    log, until = house.services.postgres.log, time.monotonic() + 240
+    load = asyncio.ensure_future(busy(house, 6, every=0.1))
+    while NO_ROOM not in log.read_text(errors="replace"):
+        assert time.monotonic() < until, f"the database never said {NO_ROOM!r}, see {house.folder}"
+        await asyncio.to_thread(fill, ballast)
+        if load.done():
+            load = asyncio.ensure_future(busy(house, 2, every=0.1))
+        await asyncio.sleep(0.1)
+    await load
+
+
 def fill(ballast: Path) -> None:
     """Leave no byte."""
-    with ballast.open("wb", buffering=0) as file:
+    with ballast.open("ab", buffering=0) as file:
         for size in (1 << 20, 4096, 512):
             try:
                 while True:
