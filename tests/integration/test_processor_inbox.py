@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 from contract.places import Place
-from integration.processor_house import House, house
+from integration.processor_house import SILENT_SOON, House, house
 from msgspec.structs import replace
 
 from manman.events import topics, topology
@@ -91,7 +91,15 @@ async def test_a_duplicate_has_no_effect_and_a_late_message_fills_its_hole(home:
     assert await home.value("SELECT count(*) FROM dead_letters") == 0
 
 
-async def test_a_hole_without_progress_asks_for_a_report_which_closes_it(home: House) -> None:
+@pytest.fixture
+async def strict_home(place: Place, database_url: str) -> AsyncIterator[House]:
+    """Two seconds without progress or a heartbeat count as too long."""
+    async with house(place, database_url, **SILENT_SOON) as running:
+        yield running
+
+
+async def test_a_hole_without_progress_asks_for_a_report_which_closes_it(strict_home: House) -> None:
+    home = strict_home
     agent = await home.host()
     deployment = await home.deployment(agent)
     session = await home.session(deployment)

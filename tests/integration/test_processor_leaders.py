@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from contract.places import Place
-from integration.processor_house import House, house
+from integration.processor_house import SILENT_SOON, House, house
 
 from manman.events.bus import Binding, Overflow, Queue, Topology
 from manman.processor.batch import Rules
@@ -24,7 +24,7 @@ def place(request: pytest.FixtureRequest, database_url: str) -> Place:
 
 @pytest.fixture
 async def home(place: Place, database_url: str) -> AsyncIterator[House]:
-    async with house(place, database_url) as running:
+    async with house(place, database_url, **SILENT_SOON) as running:
         yield running
 
 
@@ -101,7 +101,7 @@ async def test_more_hosts_than_one_transaction_takes_are_all_marked_and_all_told
 async def test_a_subscribers_full_queue_holds_up_nobody_and_makes_few_copies(
     rabbitmq_url: str, database_url: str
 ) -> None:
-    async with house(Place("rabbitmq", rabbitmq_url), database_url) as home:
+    async with house(Place("rabbitmq", rabbitmq_url), database_url, **SILENT_SOON) as home:
         await until_leading(home)
         full = Queue(name="full", max_length=1, overflow=Overflow.REJECT_PUBLISH)
         binding = Binding(queue="full", exchange="external", pattern="manman.#")
@@ -200,7 +200,7 @@ async def test_what_is_older_than_its_retention_goes_and_what_is_live_or_unpubli
 
 
 async def test_one_at_a_time_is_the_same_path(place: Place, database_url: str) -> None:
-    async with house(place, database_url, prefetch=1, batch_max=1) as home:
+    async with house(place, database_url, prefetch=1, batch_max=1, **SILENT_SOON) as home:
         agent = await home.host()
         sessions = [await home.session(await home.deployment(agent)) for _ in range(3)]
         for session in sessions:
@@ -214,14 +214,14 @@ async def test_one_at_a_time_is_the_same_path(place: Place, database_url: str) -
 
 
 async def test_a_restart_of_the_processor_makes_nobody_stale(place: Place, database_url: str) -> None:
-    async with house(place, database_url) as home:
+    async with house(place, database_url, **SILENT_SOON) as home:
         agents = [await home.host() for _ in range(4)]
         for agent in agents:
             await agent.heartbeat()
         for agent in agents:
             await home.until_event("manman.host.online", host_id=agent.id)
     await asyncio.sleep(3)  # longer than the threshold: everybody would be silent
-    async with house(place, database_url, recorder="later") as home:
+    async with house(place, database_url, recorder="later", **SILENT_SOON) as home:
         for _ in range(10):
             for agent in agents:
                 agent.house = home
