@@ -62,7 +62,9 @@ async def test_a_session_lives_from_pending_to_stopped_with_its_times(home: Hous
     await agent.session(session, "stopped", exit_code=0, reason="exited")
     await home.until_status(session, "stopped")
     assert await home.history(session) == ["pending", "starting", "running", "stopping", "stopped"]
-    times = await home.rows("SELECT starting_at, started_at, stopping_at, ended_at FROM sessions WHERE id = $1", session)
+    times = await home.rows(
+        "SELECT starting_at, started_at, stopping_at, ended_at FROM sessions WHERE id = $1", session
+    )
     assert None not in times[0] and list(times[0]) == sorted(times[0])
     running = await home.until_event("manman.session.running", session_id=session)
     assert running["endpoints"] == [
