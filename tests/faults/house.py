@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 
 import asyncpg
 from harness.checker import History, Sample, agreeing, check, kept
-from harness.processes import spawn
+from harness.processes import ServiceFailed, spawn
 from harness.proxy import Proxy
 from harness.real_agent import Controls, file_of, load, save
 from harness.real_time import RealTime
@@ -38,6 +39,8 @@ from manman.store import pool as pools
 
 TESTS = Path(__file__).resolve().parent.parent
 SAMPLE_EVERY = 0.7
+LEADERLESS = 20.0  # seconds that a queue may be without leader before the operator does something
+Say = Callable[[str], None]
 FAKETIME = next(iter(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")), None)
 SHOWN = """
     SELECT s.id AS session, b.*, clock_timestamp() AS at, greatest(
@@ -111,6 +114,7 @@ class House:
     failures: list[str] = field(default_factory=list)
     restored: list[tuple[datetime, datetime]] = field(default_factory=list)
     reordered: bool = False
+    kills: int = 0  # of the broker, before this run
     operator: Operator | None = None
     monitor: Any = None
     bus: Bus | None = None
@@ -127,6 +131,7 @@ class House:
         self.time = RealTime(time.time(), self.plan.seed)
         self.controls = Controls(self.folder / "controls.json")
         self.controls.write(**self.plan.controls)
+        self.kills = self.services.rabbitmq.kills
         await self.services.empty(self.plan.hosts + self.plan.real_hosts)
         self.database = self.services.fresh_database()
         self.monitor = await self.connect()
@@ -395,12 +400,14 @@ class House:
 
     # ---- the end
 
-    async def heal(self) -> None:
+    async def heal(self, say: Say = lambda _: None) -> None:
         """All faults end, what is down comes up, games no longer end by themselves."""
         self.controls.write(calm=1, api_away=0, doubles=0, reorders=0)
         for proxy in self._proxies:
             proxy.heal()
         await self.services.heal()
+        if self.services.rabbitmq.kills > self.kills:
+            await self.led(say)
         await self.until("the subscriber that refused is gone", self._without_full, 60)
         for child in (*self.processors, *self.agents.values()):
             if child.frozen:
@@ -412,6 +419,20 @@ class House:
             self.start_agent(host)
         await self.until("every replica is up", self._replicas_are_up, 120)
         await self._repartitioned()
+
+    async def led(self, say: Say) -> None:
+        """What an operator does at a broker that was killed: queues that stay without leader are given one."""
+        broker = self.services.rabbitmq
+        try:
+            found = await asyncio.to_thread(broker.leaderless)
+            if found:
+                await asyncio.sleep(LEADERLESS)
+                found &= await asyncio.to_thread(broker.leaderless)
+            if found:
+                say(f"{self.now:6.1f} s  no leader for {LEADERLESS:.0f} s, elected by the operator: {', '.join(found)}")
+                await asyncio.to_thread(broker.elect)
+        except (ServiceFailed, subprocess.TimeoutExpired):
+            return  # it is down again: whoever brings it up looks again
 
     async def _replicas_are_up(self) -> bool:
         return all(child.is_up for child in self.processors)

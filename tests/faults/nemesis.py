@@ -283,8 +283,15 @@ class Nemesis:
 
     # ---- servers
 
-    async def _server(self, name: str, down: Callable[[], Any], up: Callable[[], Any], span: float) -> None:
-        """One at a time: whoever comes while it is down changes nothing."""
+    async def _server(
+        self,
+        name: str,
+        down: Callable[[], Any],
+        up: Callable[[], Any],
+        span: float,
+        then: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """One at a time: whoever comes while it is down changes nothing. `then` is done once it is up."""
         lock = self.server[name]
         if lock.locked():
             return
@@ -297,12 +304,14 @@ class Nemesis:
                 await aside(up)
             finally:
                 lock.release()
+            if then is not None:
+                await then()
 
         self.later(0.0, go, name="server")
 
     async def kill_broker(self, fault: Fault) -> None:
         broker = self.house.services.rabbitmq
-        await self._server("broker", broker.kill, broker.start, min(fault.span, 6.0))
+        await self._server("broker", broker.kill, broker.start, min(fault.span, 6.0), lambda: self.house.led(self.say))
 
     async def restart_broker(self, fault: Fault) -> None:
         broker = self.house.services.rabbitmq

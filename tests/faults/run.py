@@ -4,7 +4,7 @@ import asyncio
 import logging
 import pickle
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +12,12 @@ from pathlib import Path
 import structlog
 from harness.checker import History, check
 
-from faults.house import House
+from faults.house import House, Say
 from faults.nemesis import Nemesis
 from faults.plan import Plan
 from faults.services import Services
 
 KEPT = Path("/tmp/manman-faults")
-Say = Callable[[str], None]
 
 
 @dataclass
@@ -61,7 +60,7 @@ async def faulty(plan: Plan, services: Services, say: Say = lambda _: None) -> T
 async def judged(house: House, say: Say = lambda _: None, *, kept: bool = True) -> Told:
     """Heal, drain, and what the checker says. `kept`: where it says something, the record stays."""
     say(f"{house.now:6.1f} s  all is healed")
-    await house.heal()
+    await house.heal(say)
     history = await house.rest()
     say(f"{house.now:6.1f} s  at rest")
     await house.end()

@@ -1,9 +1,11 @@
 """Child processes that die with us, free ports, and who of ours is still alive."""
 
+import contextlib
 import ctypes
 import functools
 import os
 import pwd
+import random
 import signal
 import socket
 import subprocess
@@ -27,6 +29,18 @@ def free_port(kind: int = socket.SOCK_STREAM) -> int:
     with socket.socket(socket.AF_INET, kind) as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def lasting_port() -> int:
+    """One for a service that is restarted while clients knock: below those that the system gives to outgoing connections, where a
+    client that knocks while nobody listens may be given the very port, and holds it then."""
+    lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    chance = random.SystemRandom()
+    while True:
+        port = chance.randrange(lowest - 12000, lowest)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def spawn(

@@ -3,6 +3,8 @@
 import base64
 import json
 import os
+import pwd
+import re
 import shutil
 import signal
 import subprocess
@@ -12,9 +14,20 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from harness.processes import ServiceFailed, answers, free_port, give_to_nobody, spawn, stop, wait_until
+from harness.processes import (
+    ServiceFailed,
+    answers,
+    free_port,
+    give_to_nobody,
+    lasting_port,
+    spawn,
+    stop,
+    wait_until,
+)
+from manman.events.rabbit.leaders import ELECT
 
 SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+CONTROL = SERVER.with_name("rabbitmqctl")
 USER = PASSWORD = "guest"
 CONFIGURATION = """
 listeners.tcp.1 = 127.0.0.1:{port}
@@ -26,6 +39,13 @@ management.tcp.ip = 127.0.0.1
 management.tcp.port = {admin_port}
 management_agent.disable_metrics_collector = false
 """
+LEADERLESS = """
+    [rabbit_misc:rs(amqqueue:get_name(Q)) || Q <- rabbit_amqqueue:list(), amqqueue:get_type(Q) =:= rabbit_quorum_queue,
+     ra_leaderboard:lookup_leader(element(1, amqqueue:get_pid(Q))) =:= undefined]."""
+FORGET = """
+    {{ok, Q}} = rabbit_amqqueue:lookup(rabbit_misc:r(<<"{vhost}">>, queue, <<"{queue}">>)),
+    #{{names := #{{directory_rev := Names}}}} = ra_system:fetch(quorum_queues),
+    ok = dets:delete(Names, element(1, amqqueue:get_pid(Q))), ok = dets:sync(Names)."""
 
 
 class RabbitMQ:
@@ -40,9 +60,10 @@ class RabbitMQ:
             raise ServiceFailed("no RabbitMQ on this machine; `make test` installs it")
         self.folder = folder
         self.management = management
-        self.port, self.admin_port = free_port(), free_port()
+        self.port, self.admin_port = lasting_port(), free_port()
         self._epmd_port, self._distribution_port = free_port(), free_port()
         self.log = folder / "rabbitmq.log"
+        self.kills = 0
         self._epmd: subprocess.Popen[bytes] | None = None
         self._child: subprocess.Popen[bytes] | None = None
         folder.mkdir(mode=0o711, parents=True, exist_ok=True)
@@ -90,6 +111,7 @@ class RabbitMQ:
         assert self._child is not None
         os.killpg(self._child.pid, signal.SIGKILL)
         self._child.wait()
+        self.kills += 1
 
     def restart(self) -> None:
         """Stop and start on the same ports and data."""
@@ -108,6 +130,29 @@ class RabbitMQ:
     def remove_vhost(self, name: str) -> None:
         """Remove a vhost with everything in it."""
         ask(self.admin_url, "DELETE", f"/api/vhosts/{urllib.parse.quote(name, safe='')}")
+
+    def leaderless(self) -> set[str]:
+        """The quorum queues that have no leader."""
+        return _queues(self.evaluate(LEADERLESS))
+
+    def elect(self) -> set[str]:
+        """What the operators' page says to do about them; which queues that met."""
+        return _queues(self.evaluate(ELECT))
+
+    def forget(self, queue: str, vhost: str = "/") -> None:
+        """Be a node that has not yet written down the name of a queue: killed now, it comes back with the queue and no leader."""
+        self.evaluate(FORGET.format(queue=queue, vhost=vhost))
+
+    def evaluate(self, expression: str) -> str:
+        """What `rabbitmqctl eval` prints; raises ServiceFailed where the node does not answer."""
+        nobody = pwd.getpwnam("nobody").pw_uid if os.geteuid() == 0 else None
+        command = [CONTROL, "-q", "eval", expression]
+        done = subprocess.run(
+            command, env=self._environment(), cwd="/", user=nobody, capture_output=True, text=True, timeout=120
+        )
+        if done.returncode:
+            raise ServiceFailed(f"rabbitmqctl: {done.stdout}{done.stderr}")
+        return done.stdout
 
     def _is_ready(self) -> bool:
         if not answers(self.port):
@@ -139,6 +184,10 @@ class RabbitMQ:
             "ERL_EPMD_ADDRESS": "127.0.0.1",
             "ERL_CRASH_DUMP": "/dev/null",
         }
+
+
+def _queues(said: str) -> set[str]:
+    return set(re.findall(r"queue '([^']+)' in vhost", said))
 
 
 def ask(admin_url: str, method: str, path: str, body: Any = None) -> Any:

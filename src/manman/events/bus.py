@@ -21,7 +21,7 @@ from typing import Protocol
 
 import msgspec
 
-from manman.errors import ManManError, Permanent, Transient
+from manman.errors import ManManError, Permanent, Transient, Unavailable
 from manman.events.envelope import Header
 
 NO_HEADERS: Mapping[str, Header] = MappingProxyType({})
@@ -178,6 +178,10 @@ class QueueMissing(Transient):
     code = "unavailable"
 
 
+class QueueLeaderless(Unavailable):
+    """The queue is there and nobody at the broker leads it: nothing comes out or goes in. The hint is what an operator does."""
+
+
 class QueueLocked(Transient):
     """Another connection holds the exclusive queue; its own dead one may, for up to 8 s."""
 
@@ -277,8 +281,8 @@ class Bus(Protocol):
         ...
 
     def consume(self, queue: str, prefetch: int) -> AbstractAsyncContextManager[Consumer]:
-        """A consumer on a channel of its own; entering waits for the connection, raises `QueueMissing` or
-        `NotAllowed`.
+        """A consumer on a channel of its own; entering waits for the connection, raises `QueueMissing`,
+        `QueueLeaderless` or `NotAllowed`.
 
         `prefetch` bounds what is unacked; the same one everywhere, another breaks the order of what returns.
         """

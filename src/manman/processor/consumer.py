@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeVar
 
 from manman.domain.ids import HostId
 from manman.errors import Transient, Unavailable, is_transient
-from manman.events.bus import Bus, Consumer, Delivery
+from manman.events.bus import Bus, Consumer, Delivery, QueueLeaderless
 from manman.observability import acts, get_logger, metrics, observe
 from manman.processor.arrivals import arrive
 from manman.processor.backoff import Backoff
@@ -85,6 +85,7 @@ class EventConsumer:
     held: dict[HostId | None, Held] = field(default_factory=dict)
     marks: list[Delivery] = field(default_factory=list)
     paused: str | None = None
+    leaderless: str | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Consume until `stop`; leaving closes the channel, so that whatever is unacked returns in order."""
@@ -92,6 +93,7 @@ class EventConsumer:
         while not stop.is_set():
             try:
                 async with self.bus.consume(self.queue, self.prefetch) as consumer:
+                    self.leaderless = None
                     self.held.clear()
                     self.marks.clear()
                     if self.order is not None:
@@ -107,6 +109,10 @@ class EventConsumer:
         if self.paused is None and not self.stop.is_set():
             log.warning("consumption_paused", queue=self.queue, reason=str(error))
         self.paused = str(error)
+        if isinstance(error, QueueLeaderless):
+            if self.leaderless is None:
+                log.warning("queue_without_leader", queue=self.queue, reason=error.detail, hint=error.hint)
+            self.leaderless = f"{error.detail}; {error.hint}"
 
     def resume(self) -> None:
         """All is well again."""

@@ -123,6 +123,11 @@ class Share:
         said = (f"{queue}: {one.consumer.paused}" for queue, one in self.consuming.items() if one.consumer.paused)
         return "; ".join(said) or None
 
+    def leaderless(self) -> str | None:
+        """For readiness: what the broker has no leader for, and what to do."""
+        said = (one.consumer.leaderless for one in self.consuming.values() if one.consumer.leaderless)
+        return "; ".join(said) or None
+
     # ---- consuming it ---------------------------------------------------------------------------------
 
     async def run(self, stop: asyncio.Event) -> None:

@@ -212,6 +212,7 @@ class Processor:
         self.health.required["database"] = lambda: gauges.database
         self.health.required["migrations"] = lambda: gauges.migrations
         self.health.required["broker"] = lambda: None if self.bus.connected else str(self.bus.trouble or "away")
+        self.health.required["queues"] = share.leaderless
         self.health.notes["consumption"] = share.paused
         self.health.notes["partitions"] = lambda: change.refused or share.note
         self.health.notes["ear"] = lambda: gauges.deaf

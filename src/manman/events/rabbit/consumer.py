@@ -12,7 +12,7 @@ from pika.exceptions import AMQPError
 
 from manman.errors import ManManError, Unavailable
 from manman.events.bus import Delivery, QueueMissing
-from manman.events.rabbit import frames, link
+from manman.events.rabbit import frames, leaders, link
 from manman.events.rabbit.lane import LaneChannel, LaneConnection
 
 CONSUMER_TAG = "m"  # every message carries it; a channel has one consumer
@@ -32,7 +32,7 @@ class RabbitConsumer:
 
     @classmethod
     async def open(cls, connection: LaneConnection, queue: str, prefetch: int) -> RabbitConsumer:
-        """Consuming when this returns; raises `QueueMissing`, `QueueLocked` or `NotAllowed`."""
+        """Consuming when this returns; raises `QueueMissing`, `QueueLeaderless`, `QueueLocked` or `NotAllowed`."""
         consumer = cls(queue)
         channel = await link.open_channel(connection, on_closed=lambda error: consumer._end(link.ours(error)))
         consumer._channel = channel
@@ -41,6 +41,9 @@ class RabbitConsumer:
         try:
             await link.reply(channel, channel.basic_qos, prefetch_count=prefetch)
             await link.reply(channel, channel.basic_consume, queue, consumer._take_slowly, consumer_tag=CONSUMER_TAG)
+        except link.NoAnswer as error:
+            await link.close_channel(channel)
+            raise leaders.leaderless(queue, link.REPLY_SECONDS) from error
         except BaseException:
             await link.close_channel(channel)
             raise

@@ -25,6 +25,11 @@ LOOK_SECONDS = 5.0
 HEARTBEAT_SECONDS = 3  # a frozen consumer is then replaced in 6.7 s, with 4 in up to 10.7
 REFUSED_BY_BROKER = 530  # NOT_ALLOWED: unknown vhost, or no access to it
 
+
+class NoAnswer(Unavailable):
+    """The broker is there, and what was asked is not answered."""
+
+
 # What pika would log is said once by whoever catches the exception.
 logging.getLogger("pika").setLevel(logging.CRITICAL)
 
@@ -214,7 +219,7 @@ async def _in_time(answer: asyncio.Future[Answer]) -> Answer:
         async with asyncio.timeout(REPLY_SECONDS):
             return await answer
     except TimeoutError:
-        raise Unavailable(f"the broker gave no answer within {REPLY_SECONDS:.0f} s") from None
+        raise NoAnswer(f"the broker gave no answer within {REPLY_SECONDS:.0f} s") from None
 
 
 def ours(error: BaseException) -> ManManError:
