@@ -14,7 +14,8 @@ import msgspec
 from harness.processes import free_port
 
 from bench import REPEATS, Figure, median
-from bench.places import RECORDER, Place, end, place, recording, start_processor
+from bench.places import RECORDER, Place, end, place, recording, split, start_processor
+from bench.processor import PARTITIONS
 from bench.world import LIFECYCLE, World, stream
 from manman.events import topics, topology
 from manman.events.bus import Outgoing
@@ -63,6 +64,8 @@ def measure() -> list[Figure]:
         if rate in single:
             figures += _figures(f"{rate:,} events/s, (b)", single[rate], targets=False)
     timeouts = [float(r.timeouts) for r in runs]
+    runs = [asyncio.run(run(RATES[-1], partitions=PARTITIONS)) for _ in range(REPEATS)]
+    figures += _figures(f"{RATES[-1]:,} events/s, {PARTITIONS} partitions", runs, targets=True)
     return [*figures, median("5,000 events/s: pool acquire timeouts", timeouts, "", at_most=0, target="0")]
 
 
@@ -80,15 +83,18 @@ def _figures(what: str, runs: Sequence[Sample], *, targets: bool) -> list[Figure
     ]
 
 
-async def run(rate: int, *, alone: bool = False) -> Sample:
+async def run(rate: int, *, alone: bool = False, partitions: int = 1) -> Sample:
     """One run of SECONDS at a rate on a fresh place; `alone`: by the one-at-a-time design."""
     world = world_of(rate)
     where = await place(world)
-    bus = await rabbit.connect(where.broker, topology=topology.processor() + recording())
+    queues = await split(where, partitions) if partitions > 1 else [topics.EVENTS_QUEUE]
+    declared = topology.processor_base() if partitions > 1 else topology.processor()
+    bus = await rabbit.connect(where.broker, topology=declared + recording())
     port = free_port()
     child = _baseline(where, world) if alone else start_processor(where, HEALTH_CHECK_PORT=str(port))
     try:
-        await consumed(bus)
+        for queue in queues:
+            await consumed(bus, queue)
         clock = Clock(rate)
         heard = asyncio.create_task(clock.record(bus, world.announced))
         await clock.publish(bus, list(stream(world)))

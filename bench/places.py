@@ -66,9 +66,22 @@ def clone(name: str) -> str:
     return server.rsplit("/", 1)[0] + "/" + name
 
 
-async def load(url: str, messages: Iterable[Outgoing]) -> int:
-    """Declare the processor's queues and publish everything, confirmed."""
-    bus = await rabbit.connect(url, topology=topology.processor())
+async def split(where: Place, partitions: int) -> list[str]:
+    """What hosts say, in so many partitions: by the command, with a processor that does it and ends. Returns their queues."""
+    child = start_processor(where)
+    try:
+        env = {**os.environ, "RABBITMQ_URL": where.broker, "DATABASE_URL": where.database}
+        command = [sys.executable, "-m", "manman", "processor", "partitions", str(partitions), "--json"]
+        done = await asyncio.to_thread(subprocess.run, command, env=env, check=True, capture_output=True, timeout=120)
+    finally:
+        await asyncio.to_thread(end, child)
+    told = json.loads(done.stdout)
+    return [queue["queue"] for queue in told["queues"] if queue["generation"] == told["generation"]]
+
+
+async def load(url: str, messages: Iterable[Outgoing], *, declare: Topology | None = None) -> int:
+    """Declare the processor's queues, or what is said instead, and publish everything, confirmed."""
+    bus = await rabbit.connect(url, topology=topology.processor() if declare is None else declare)
     total, batch = 0, []
     for message in messages:
         batch.append(message)

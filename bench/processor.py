@@ -12,12 +12,14 @@ from datetime import timedelta
 import psutil
 
 from bench import REPEATS, Figure, median
-from bench.places import RECORDER, Cost, cost, end, load, place, recording, start_processor
+from bench.places import RECORDER, Cost, cost, end, load, place, recording, split, start_processor
 from bench.world import World, stream
+from manman.events import topology
 from manman.events.rabbit import bus as rabbit
 
 WORLD = World()
 BASELINE_EVENTS = 3000
+PARTITIONS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +42,14 @@ class Run:
 
 
 def measure() -> list[Figure]:
-    """Rounds of (c) limit, (a) this processor, (b) one at a time; medians with their spread."""
+    """Rounds of (c) limit, (a) this processor, also with partitions, (b) one at a time; medians with their spread."""
     rounds = [asyncio.run(one_round()) for _ in range(REPEATS)]
-    limit, ours, single = ([r[i] for r in rounds] for i in range(3))
+    limit, ours, split, single = ([r[i] for r in rounds] for i in range(4))
     against_b = [a.rate / b.rate for a, b in zip(ours, single, strict=True)]
     against_c = [a.rate / c.rate for a, c in zip(ours, limit, strict=True)]
     return [
         _rate("(a) this processor", ours),
+        _rate(f"(a) with {PARTITIONS} partitions, all with the one processor", split),
         _rate("(b) one at a time, a transaction and a confirmed publish each", single),
         _rate("(c) consume and acknowledge, doing nothing", limit),
         median("ratio (a) / (b)", against_b, "times", at_least=40),
@@ -64,9 +67,9 @@ def _rate(what: str, runs: Sequence[Run]) -> Figure:
     return median(what, [run.rate for run in runs], "events/s")
 
 
-async def one_round() -> tuple[Run, Run, Run]:
-    """Fresh database and vhost for each of the three."""
-    return await _limit(), await ours(WORLD), await _single()
+async def one_round() -> tuple[Run, Run, Run, Run]:
+    """Fresh database and vhost for each of the four."""
+    return await _limit(), await ours(WORLD), await ours(WORLD, PARTITIONS), await _single()
 
 
 async def _limit() -> Run:
@@ -82,10 +85,14 @@ async def _single() -> Run:
     return _told(await asyncio.to_thread(_run, "bench.baseline", where.broker, where.database, str(BASELINE_EVENTS)))
 
 
-async def ours(world: World) -> Run:
+async def ours(world: World, partitions: int = 1) -> Run:
     """From the first message on `external` to the last, with everything on: history, inbox, outbox, confirms."""
     where = await place(world)
-    await load(where.broker, stream(world))
+    if partitions > 1:
+        await split(where, partitions)
+        await load(where.broker, stream(world), declare=topology.processor_base())
+    else:
+        await load(where.broker, stream(world))
     recorder = await rabbit.connect(where.broker, topology=recording())
     child = start_processor(where)
     seen, began, last = 0, 0.0, 0.0
