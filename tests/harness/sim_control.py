@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from harness.sim_bus import Broker, Bus
@@ -223,9 +224,10 @@ class Replica:
                 await self.time.wait(news, LOOKS_EVERY_AT_LAST if self.healed() else LOOKS_EVERY)
 
     async def _sweeps(self, lease: Lease) -> None:
-        backoff, turn = self.backoff(), 0
-        often = [hosts.Silent().step, deadlines.step, wishes.step, reports.missing]
-        seldom = [reports.Differing().step, lost.Lost(timedelta(days=1)).step]
+        backoff, turn, differing = self.backoff(), 0, reports.Differing()
+        missing = partial(reports.missing, differing=differing.found)
+        often = [hosts.Silent().step, deadlines.step, wishes.step, missing]
+        seldom = [differing.step, lost.Lost(timedelta(days=1)).step]
         while True:
             await self.time.sleep(SWEEPS_EVERY_AT_LAST if self.healed() else SWEEPS_EVERY)
             turn += 1

@@ -43,7 +43,7 @@ SWEEPS: dict[str, tuple[str, list[Any], set[str]]] = {
     "unseen_wishes": (sweeps.sql["unseen_wishes"], [TEN, 1000], set()),
     "unseen_places": (sweeps.sql["unseen_places"], [TEN, 1000], set()),
     "revocations": (sweeps.sql["revocations"], [TEN, 1000], set()),
-    "hosts_to_ask": (sweeps.sql["hosts_to_ask"], [TEN, 1000], LIVENESS),
+    "hosts_to_ask": (sweeps.sql["hosts_to_ask"], [TEN, [7], 1000, 4 * TEN], LIVENESS),
     "slice": (sweeps.sql["slice"], [50_000, 1000], set()),
     "hosts_that_differ": (sweeps.sql["hosts_that_differ"], [TEN, *PIECE], set()),
     "ask": (sweeps.sql["ask"], [[5, 50_000]], set()),
@@ -115,10 +115,22 @@ async def test_hosts_to_ask_are_found_whether_few_or_all_of_them(conn: Connectio
     await conn.execute("UPDATE host_journals SET hole_since = clock() - interval '1 minute' WHERE host = 77777")
     await conn.execute("UPDATE host_heartbeats SET returned_at = clock() WHERE host = 12")
     await conn.execute("UPDATE session_leases SET epoch = 0 WHERE host = 5")
-    assert await sweeps.hosts_to_ask(conn, TEN, 1000) == [5, 12, 77777]
+    assert await to_ask(conn, 77) == [5, 12, 77, 77777]
     # Each of them, as after a restore, and before anybody counted that.
     await conn.execute("UPDATE host_journals SET hole_since = clock() - interval '1 minute'")
-    assert await sweeps.hosts_to_ask(conn, TEN, 1000) == list(range(1, 1001))
+    assert await to_ask(conn) == list(range(1, 1001))
+    # Longest unasked first; less those that were asked lately, and those whose report is on the way.
+    await conn.execute(
+        """UPDATE host_heartbeats
+              SET asked_at = clock() - CASE WHEN host <= 600 THEN interval '5 seconds' WHEN host <= 900 THEN interval '30 seconds'
+                                            WHEN host > 99000 THEN interval '1 day' ELSE interval '1 hour' END"""
+    )
+    assert await to_ask(conn) == list(range(99_001, 99_101))
+
+
+async def to_ask(conn: Connection, *differing: int) -> list[int]:
+    hosts = [HostId(host) for host in differing]
+    return [*await sweeps.hosts_to_ask(conn, TEN, hosts, most=1000, lost_after=4 * TEN)]
 
 
 def test_a_table_that_is_read_for_each_row_is_seen() -> None:

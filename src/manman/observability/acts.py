@@ -24,7 +24,9 @@ RELAY_COMMANDS = Act("relay_commands", "Commands were published to hosts' queues
 SWEEP_HOSTS = Act("sweep_hosts", "Hosts that fell silent were found, marked and announced.")
 SWEEP_DEADLINES = Act("sweep_deadlines", "Sessions whose start deadline passed were ended.")
 SWEEP_WISHES = Act("sweep_wishes", "Wishes that their hosts have not seen were repeated.")
-SWEEP_REPORTS = Act("sweep_reports", "Hosts whose live sessions differ from the rows were asked for a report.")
+SWEEP_REPORTS = Act(
+    "sweep_reports", "Hosts that differ from the rows, or of which something is missing, were asked for a report."
+)
 SWEEP_LOST = Act("sweep_lost", "Sessions of hosts that stayed away too long were ended.")
 SWEEP_RETENTION = Act("sweep_retention", "Rows older than their retention were removed.")
 CHANGE_PARTITIONS = Act("change_partitions", "A step of a change of the number of partitions was made.")

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Collection, Coroutine
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 from manman.domain.ids import Chance
@@ -258,12 +259,13 @@ class Processor:
         kept = retention.Retention(
             histories=timedelta(days=settings.retention_days), events=timedelta(days=settings.event_retention_days)
         )
+        differing = reports.Differing()
         return [
             Sweep(acts.SWEEP_HOSTS, interval, hosts.Silent().step, pace=0.0, patient=False),
             Sweep(acts.SWEEP_DEADLINES, interval, deadlines.step),
             Sweep(acts.SWEEP_WISHES, interval, wishes.step),
-            Sweep(acts.SWEEP_REPORTS, interval, reports.missing),
-            Sweep(acts.SWEEP_REPORTS, 30, reports.Differing().step),
+            Sweep(acts.SWEEP_REPORTS, interval, partial(reports.missing, differing=differing.found)),
+            Sweep(acts.SWEEP_REPORTS, 30, differing.step),
             Sweep(acts.SWEEP_LOST, 30, lost.Lost(lost_after).step),
             Sweep(acts.SWEEP_RETENTION, 60, kept.step),
         ]

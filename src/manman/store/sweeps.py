@@ -100,9 +100,16 @@ async def take_over_lease(conn: Connection, host: HostId, held: Ranges) -> Range
     return session_leases.of_multirange(found or ())
 
 
-async def hosts_to_ask(conn: Connection, threshold: timedelta, most: int) -> list[HostId]:
-    """Hosts whose report is missing, or from whose journal something is."""
-    return [HostId(r["host"]) for r in await conn.fetch(sql["hosts_to_ask"], threshold, most)]
+async def hosts_to_ask(
+    conn: Connection, threshold: timedelta, differing: Collection[HostId], *, most: int, lost_after: timedelta
+) -> list[HostId]:
+    """Hosts whose report is missing, from whose journal something is, or that differ, longest unasked first.
+
+    At most `most`, less those asked within the threshold, and less those asked earlier that are still due: only after `lost_after` is
+    their report given up.
+    """
+    found = await conn.fetch(sql["hosts_to_ask"], threshold, sorted(differing), most, lost_after)
+    return [HostId(r["host"]) for r in found]
 
 
 async def slice_of_hosts(conn: Connection, after: HostId, most: int) -> Slice:

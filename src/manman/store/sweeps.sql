@@ -73,19 +73,29 @@ UPDATE session_leases l
 RETURNING l.ids
 
 -- name: hosts_to_ask
--- Fresh hosts that came back without a report, that have not reported since a restore, or from whose journal something is missing
--- without progress. Who that is, is found first, by keys: usually nobody, after a restore everybody.
+-- Fresh hosts that came back without a report, that have not reported since a restore, from whose journal something is missing without
+-- progress, or that are in the second list. Who that is, is found first, by keys: usually nobody, after a restore everybody. Those come
+-- first who were asked never, or longest ago; at most $3, less whoever was asked within the threshold, or within $4 and is still due:
+-- their reports are on the way.
 WITH due AS (
     SELECT b.host FROM host_heartbeats b WHERE b.returned_at IS NOT NULL
      UNION
     SELECT b.host FROM session_leases l JOIN host_heartbeats b ON b.host = l.host
      WHERE l.epoch < (SELECT epoch FROM installation) AND b.boot > 0
      UNION
-    SELECT j.host FROM host_journals j WHERE j.hole_since < clock() - $1::interval)
+    SELECT j.host FROM host_journals j WHERE j.hole_since < clock() - $1::interval
+     UNION
+    SELECT unnest($2::bigint[])),
+asked AS (
+    SELECT count(*) AS many FROM host_heartbeats b
+     WHERE EXISTS (SELECT FROM due)
+       AND (b.asked_at > clock() - $1::interval
+            OR (b.asked_at > clock() - $4::interval AND b.host IN (SELECT host FROM due))))
 SELECT b.host FROM host_heartbeats b
  WHERE b.host IN (SELECT host FROM due) AND b.online AND b.last_seen > clock() - $1::interval
-   AND (b.asked_at IS NULL OR b.asked_at < clock() - $1::interval)
- ORDER BY b.host LIMIT $2
+   AND (b.asked_at IS NULL OR b.asked_at <= clock() - $1::interval)
+ ORDER BY b.asked_at NULLS FIRST, b.host
+ LIMIT (SELECT greatest($3::bigint - many, 0) FROM asked)
 
 -- name: slice
 -- The end of the next piece of hosts by key, and how many they are: what looks at all of them does so in pieces.
