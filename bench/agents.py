@@ -9,7 +9,8 @@ import json
 import os
 import sys
 import uuid
-from collections import Counter, deque
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import reduce
@@ -27,6 +28,7 @@ from manman.events.rabbit import bus as rabbit
 COMMANDS = "bench-commands"
 BEATS_EVERY = 3.0
 TICKS = 30  # in one round of beats
+TOGETHER = 500  # messages that are published, or commands that are taken, at once
 TURNS_A_SECOND = 4  # sessions that end and are followed by the next
 LISTENS = Topology(
     exchanges=(topics.INTERNAL,),
@@ -122,43 +124,67 @@ class Agent:
 
 @dataclass(slots=True)
 class Fleet:
-    """All of them on one connection."""
+    """All of them, on two connections: `air` for beats, which wait for nothing that is said in order, as those of an agent do not."""
 
     bus: rabbit.RabbitBus
+    air: rabbit.RabbitBus
     agents: list[Agent]
     said: Counter[str] = field(default_factory=Counter)
-    due: deque[Outgoing] = field(default_factory=deque)
+    due: asyncio.Queue[Outgoing] = field(default_factory=asyncio.Queue)
 
-    async def beat(self, seconds: float) -> None:
-        """Each host beats once a round, the hosts spread over it; with the beats goes whatever else is due."""
+    async def hold(self, seconds: float) -> None:
+        """Say hello, beat and answer for so long; what was said by then is confirmed."""
+        self._say([one.say("host", "online", boot=2, agent_version="bench") for one in self.agents])
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._obey()), group.create_task(self._speak())]
+            await self._beat(seconds)
+            await self.due.join()
+            for task in tasks:
+                task.cancel()
+
+    async def _beat(self, seconds: float) -> None:
+        """Each host beats once a round, the hosts spread over it; now and then a session ends and the next begins."""
         clock = asyncio.get_running_loop().time
         began, tick = clock(), 0
         while clock() - began < seconds:
             beats = [agent.heartbeat() for agent in self.agents[tick % TICKS :: TICKS]]
             self.said["beats"] += len(beats)
-            await self.bus.publish([*self._journalled(tick), *beats])
+            await self.air.publish(beats)
+            self._turn(tick)
             tick += 1
             await asyncio.sleep(max(0.0, began + tick * BEATS_EVERY / TICKS - clock()))
 
-    def _journalled(self, tick: int) -> list[Outgoing]:
+    def _turn(self, tick: int) -> None:
         if tick > 2 * TICKS and tick % (TICKS // (int(BEATS_EVERY) * TURNS_A_SECOND) or 1) == 0:
             agent = self.agents[(tick * 7919) % len(self.agents)]
-            self.due.extend(agent.turn(list(agent.held)[tick % len(agent.held)]))
+            self._say(agent.turn(list(agent.held)[tick % len(agent.held)]))
             self.said["turns"] += 1
-        messages = list(self.due)
-        self.due.clear()
-        return messages
 
-    async def obey(self) -> None:
+    def _say(self, messages: Iterable[Outgoing]) -> None:
+        for message in messages:
+            self.due.put_nowait(message)
+
+    async def _speak(self) -> None:
+        """Send what is due, in order."""
+        while True:
+            messages = [await self.due.get()]
+            while len(messages) < TOGETHER and not self.due.empty():
+                messages.append(self.due.get_nowait())
+            await self.bus.publish(messages)
+            for _ in messages:
+                self.due.task_done()
+
+    async def _obey(self) -> None:
         """Answer what the control plane asks; what else it says is counted."""
-        async with self.bus.consume(COMMANDS, 500) as consumer:
+        async with self.bus.consume(COMMANDS, TOGETHER) as consumer:
             while True:
-                deliveries = await consumer.get_batch(500, wait=timedelta(seconds=1))
+                deliveries = await consumer.get_batch(TOGETHER, wait=timedelta(seconds=1))
                 for delivery in deliveries:
                     _, _, host, verb = delivery.key.split(".")
                     self.said[verb] += 1
                     if verb == "report":
-                        self.due.append(self.agents[int(host) - 1].report())
+                        self._say([self.agents[int(host) - 1].report()])
+                        await asyncio.sleep(0)  # a beat may be due
                 if deliveries:
                     await consumer.ack(deliveries[-1])
 
@@ -170,14 +196,12 @@ def agent(host: int, hosts: int, sessions: int) -> Agent:
 
 
 async def main(broker: str, hosts: int, sessions: int, seconds: int) -> None:
-    """Say hello, then hold."""
-    bus = await rabbit.connect(broker, topology=LISTENS)
-    fleet = Fleet(bus, [agent(host, hosts, sessions) for host in range(1, hosts + 1)])
-    fleet.due.extend(one.say("host", "online", boot=2, agent_version="bench") for one in fleet.agents)
-    obeying = asyncio.create_task(fleet.obey())
-    await fleet.beat(seconds)
-    obeying.cancel()
+    """Hold, and tell what was said."""
+    bus, air = await rabbit.connect(broker, topology=LISTENS), await rabbit.connect(broker)
+    fleet = Fleet(bus, air, [agent(host, hosts, sessions) for host in range(1, hosts + 1)])
+    await fleet.hold(seconds)
     print(json.dumps({**fleet.said, "pid": os.getpid()}))
+    await air.close()
     await bus.close()
 
 

@@ -12,7 +12,7 @@ from bench import seconds as wanted
 from bench.latency import consumed
 from bench.places import cost, end, memory, place, start_processor
 from bench.world import World
-from manman.events import topology
+from manman.events import topics, topology
 from manman.events.rabbit import bus as rabbit
 
 HOSTS, SESSIONS = 5_000, 30
@@ -41,8 +41,10 @@ FOUND = """
 def measure() -> list[Figure]:
     """What was left after it, and the processor's memory over it."""
     seconds = wanted(usually=600)
-    found, said, sizes, share = asyncio.run(run(seconds))
+    found, said, looks, share = asyncio.run(run(seconds))
+    sizes = [size for size, _ in looks]
     settled = sizes[len(sizes) // 5 :]
+    waiting = max(waits for _, waits in looks[len(looks) // 5 :])
     grown = max(settled) - settled[0]
 
     def zero(what: str, amount: int, unit: str) -> Figure:
@@ -57,6 +59,7 @@ def measure() -> list[Figure]:
         zero("strays", found["strays"], ""),
         zero("sessions crashed", found["crashed"], ""),
         zero("rows left in the outbox", found["waiting"], ""),
+        Figure(what="messages in the queue of events, the most after the first fifth", amount=waiting, unit=""),
         Figure(what="heartbeats", amount=said.get("beats", 0), unit=""),
         Figure(what="reports asked for", amount=said.get("report", 0), unit=""),
         Figure(what="sessions that ended and were followed by the next", amount=said.get("turns", 0), unit=""),
@@ -66,29 +69,31 @@ def measure() -> list[Figure]:
     ]  # fmt: skip
 
 
-async def run(seconds: int) -> tuple[dict[str, int], dict[str, Any], list[float], float]:
-    """What the database says after it, what the agents say, MiB each two seconds, and the processor's share of a core."""
+async def run(seconds: int) -> tuple[dict[str, int], dict[str, Any], list[tuple[float, int]], float]:
+    """What the database says after it, what the agents say, MiB and messages that wait each two seconds, and the processor's share of a
+    core."""
     where = await place(World(hosts=HOSTS, deployments=HELD))
     await _fill(where.database)
     bus = await rabbit.connect(where.broker, topology=topology.processor())
     child = start_processor(where)
-    sizes: list[float] = []
+    looks: list[tuple[float, int]] = []
     try:
         await consumed(bus)
         words = ["bench.agents", where.broker, *map(str, (HOSTS, SESSIONS, seconds))]
         agents = await asyncio.create_subprocess_exec(sys.executable, "-m", *words, stdout=asyncio.subprocess.PIPE)
         told, before = asyncio.create_task(agents.communicate()), cost(child, where)
         while not told.done():
-            sizes.append(memory(child))
-            if len(sizes) % TELLS_EVERY == 0:
-                progress(f"{len(sizes) * LOOKS_EVERY:.0f} of {seconds} s: {sizes[-1]:.1f} MiB")
+            size, waiting = memory(child), (await bus.depth(topics.EVENTS_QUEUE)).ready
+            looks.append((size, waiting))
+            if len(looks) % TELLS_EVERY == 0:
+                progress(f"{len(looks) * LOOKS_EVERY:.0f} of {seconds} s: {size:.1f} MiB, {waiting} messages wait")
             await asyncio.wait([told], timeout=LOOKS_EVERY)
         if agents.returncode:
             raise RuntimeError(f"the simulated agents ended with {agents.returncode}")
         found = await _found(where.database)
         spent = cost(child, where).since(before)
         said = json.loads(next(line for line in told.result()[0].splitlines() if line.startswith(b"{")))
-        return found, said, sizes, 100 * spent.client / seconds
+        return found, said, looks, 100 * spent.client / seconds
     finally:
         end(child)
         await bus.close()
