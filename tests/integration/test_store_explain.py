@@ -101,7 +101,7 @@ STATEMENTS: dict[str, tuple[str, list[Any]]] = {
     "outbox.commands": (outbox.sql["commands"], [500, []]),
     "outbox.remove": (outbox.sql["remove"], [IDS]),
     "events.relay": (events.sql["relay"], ["relay", "a", 99_000, 500]),
-    "power.standing": (power.sql["standing"], [5, 5]),
+    "power.standing": (power.sql["standing"], [5]),
     "batches.deployment_names": (batches.sql["deployment_names"], [IDS]),
     "callers.login": (callers.sql["login"], [b"x" * 32]),
     "callers.api_key": (callers.sql["api_key"], [b"x" * 32]),

@@ -2,10 +2,7 @@
 
 from harness.sim_plan import Fault, Plan
 
-# Those that break a rule and are not mended yet. 29: a second start, asked while the `pending` of the session that the host began by itself
-# was overtaken on its way, is a higher run and ends that session's game (rule 11).
-OPEN: frozenset[int] = frozenset({29})
-SEEDS = tuple(seed for seed in range(1, 52) if seed not in OPEN)
+SEEDS = range(1, 52)
 
 # What it found → the plan, shrunk to the faults that mattered.
 LEARNED: dict[str, Plan] = {
@@ -45,5 +42,14 @@ LEARNED: dict[str, Plan] = {
             Fault(15.0 + 25 * n, kind, 11 * n, 9.0)
             for n, kind in enumerate(["reorders", "kill_agent", "lose_confirm"] * 3)
         ),
+    ),
+    "a second start ended the game that its host had begun itself, when the refusal of the first overtook the word of it": Plan(
+        seed=1,
+        hosts=1,
+        deployments=1,
+        replicas=2,
+        minutes=4,
+        asks_every=0.8,
+        faults=(Fault(15.0, "reorders", 0, 220.0),),
     ),
 }

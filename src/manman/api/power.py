@@ -69,7 +69,7 @@ async def locked(conn: Connection, deployment: int, session: int | None = None) 
         raise not_found("deployment", deployment)
     asked = () if session is None else (SessionId(session),)
     sessions = await batches.lock_sessions(conn, asked, [key])
-    return Wanted(deployment=row, sessions=sessions, host=await power.standing(conn, row.host_id, key))
+    return Wanted(deployment=row, sessions=sessions, host=await power.standing(conn, row.host_id))
 
 
 def must_start(wanted: Wanted) -> None:
@@ -115,7 +115,7 @@ async def begin(wanted: Wanted, caller: Caller, conn: Connection, *, fresh: bool
         raise live(wanted.deployment.name, wanted.live.id)
     deadline = timedelta(seconds=caller.office.settings.start_deadline_seconds)
     wished = deployments.wished(wanted.deployment, Desired.RUNNING, fresh=fresh, above=wanted.above)
-    run = max(wished.last_run, wanted.host["last_run"]) + 1
+    run = wished.last_run + 1
     pending = await _pending(wished, run, wanted.host["now"], caller, conn)
     said = Said(status=Status.PENDING, at=pending.at, cause=caller.said, trace_id=caller.trace_id or None)
     moved = Moved(before=None, after=pending, said=said)

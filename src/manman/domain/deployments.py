@@ -23,7 +23,8 @@ class Install(StrEnum):
 class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     """A deployment's row as the event path loads and saves it. `number` is that of its last history row.
 
-    `seen_version` is what its host said last, not the highest: a restored disk has forgotten. `last_run` numbers its sessions.
+    `seen_version` is what its host said last, not the highest: a restored disk has forgotten. `last_run` numbers its sessions:
+    the highest that began or may begin yet.
     """
 
     id: DeploymentId
@@ -104,6 +105,14 @@ def wished(deployment: Deployment, desired: Desired, *, fresh: bool = False, abo
         gave_up=None,
         gave_up_version=None,
     )
+
+
+def not_begun(deployment: Deployment, run: int) -> Deployment:
+    """The row after its host refused the start of this run: the next start is that run again.
+
+    Where the host has begun a run of its own that is not known here yet, one above it would end that session's game.
+    """
+    return replace(deployment, last_run=run - 1) if deployment.last_run == run else deployment
 
 
 BELIEVABLE = EPOCH << 20

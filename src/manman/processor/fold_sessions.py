@@ -219,7 +219,7 @@ def _lose(world: World, session: Session, rule: reports.TwoRows) -> None:
 
 
 def refused(world: World, message: Message, body: contracts.CommandRefused) -> Outcome | Refusal:
-    """`status.command.refused`: its wish is heard; a start that was refused ends its row as superseded."""
+    """`status.command.refused`: its wish is heard; a start that was refused ends its row as superseded, and its run is free again."""
     if body.deployment_id is not None and (deployment := world.deployments.get(body.deployment_id)) is not None:
         if message.host_id is not None and deployment.host_id != message.host_id:
             return Refusal("foreign", f"deployment {deployment.id} is not on host {message.host_id}")
@@ -231,7 +231,14 @@ def refused(world: World, message: Message, body: contracts.CommandRefused) -> O
     if message.host_id is not None and row.host_id != message.host_id:
         return Refusal("foreign", f"session {row.id} belongs to host {row.host_id}, not to host {message.host_id}")
     _heard_wish(world, row, body.desired_version)
-    row = replace(world.sessions[row.id], desired=Desired.STOPPED)
+    _not_begun(world, message, row, body.detail)
+    return Outcome.APPLIED
+
+
+def _not_begun(world: World, message: Message, row: Session, detail: str | None) -> None:
+    if (deployment := world.deployments.get(row.deployment_id)) is not None:
+        world.keep_deployment(deployments.not_begun(deployment, row.run))
+    row = replace(row, desired=Desired.STOPPED)
     for status in (Status.STOPPING, Status.STOPPED):
         last = status is Status.STOPPED
         heard = Said(
@@ -240,10 +247,9 @@ def refused(world: World, message: Message, body: contracts.CommandRefused) -> O
             cause="start refused by its host",
             event_id=event_id_of(message),
             reason=Reason.SUPERSEDED.value if last else None,
-            detail=body.detail if last else None,
+            detail=detail if last else None,
         )
         decision = decide(row, heard, world.now)
         if isinstance(decision, Moved):
             world.move(decision)
             row = decision.after
-    return Outcome.APPLIED

@@ -20,9 +20,9 @@ async def deployment_of(conn: Connection, session: int) -> int | None:
     return found
 
 
-async def standing(conn: Connection, host: int, deployment: int) -> Any:
-    """How host and deployment are, read after the lock: `online`, `draining`, `last_run`, `epoch`, `now`."""
-    return await conn.fetchrow(sql["standing"], host, deployment)
+async def standing(conn: Connection, host: int) -> Any:
+    """How a host is, read after the locks: `online`, `draining`, `unheard`, `epoch`, `now`."""
+    return await conn.fetchrow(sql["standing"], host)
 
 
 async def next_session(conn: Connection) -> SessionId:
