@@ -209,7 +209,7 @@ class SimAgent:
             try:
                 await self.bus.publish(
                     [Outgoing(exchange=topics.INTERNAL, key=key, body=codec.encode_body(body),
-                              headers={envelope.HOST: str(self.machine.host_id)})]
+                              headers={envelope.HOST: str(self.machine.host_id)}, perishable=True)]
                 )  # fmt: skip
             except Transient:
                 continue

@@ -8,7 +8,9 @@ from contract.places import Place
 from harness import RabbitMQ
 from integration.processor_house import House, house
 
+from manman.errors import Transient
 from manman.events import topics
+from manman.events.bus import Outcome, Outgoing
 from manman.events.rabbit import leaders, link
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "operating.md"
@@ -30,10 +32,25 @@ async def test_a_queue_without_leader_is_named_with_what_to_do_and_consumed_once
         said = home.processor.health.required["queues"]()
         assert said is not None and topics.EVENTS_QUEUE in said and leaders.COMMAND in said
 
+        event = agent.message("session", "starting", {"session_id": session})
+        waiting = asyncio.ensure_future(home.bus.publish([event]))
+        await asyncio.sleep(0.5)  # enough for the broker to take it, and to hold its channel
+        beat = Outgoing(exchange=topics.INTERNAL, key=topics.heartbeat(agent.id), body=b"{}", perishable=True)
+        await home.until("a heartbeat overtakes what nobody takes", lambda: _confirmed(home, beat))
+
         assert topics.EVENTS_QUEUE in await asyncio.to_thread(own_rabbitmq.elect)
         await home.until("readiness again", lambda: _ready(home))
-        await agent.session(session, "starting", "running")
+        await asyncio.gather(waiting, return_exceptions=True)
+        await home.until("the event is taken", lambda: _confirmed(home, event))
+        await agent.session(session, "running")
         await home.until_status(session, "running")
+
+
+async def _confirmed(home: House, message: Outgoing) -> bool:
+    try:
+        return await home.bus.publish([message]) == [Outcome.CONFIRMED]
+    except Transient:
+        return False
 
 
 async def _named(home: House) -> bool:

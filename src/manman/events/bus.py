@@ -129,7 +129,7 @@ class Outgoing(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     `unroutable`.
 
     Without `mandatory` a message that no queue wants is confirmed. Every message is `application/json`, and persistent unless it is
-    `perishable`: then a restart of the broker may lose it, although it was confirmed.
+    `perishable`: then a restart of the broker may lose it, although it was confirmed, and it may overtake what is not.
     """
 
     exchange: str

@@ -69,7 +69,7 @@ class RabbitBus:
         self._chance = chance
         self._topology = topology
         self._connection: LaneConnection | None = None
-        self._publisher: Publisher | None = None
+        self._publishers: dict[bool, Publisher] = {}  # by whether what they carry is perishable
         self._opening = asyncio.Lock()
         self._ready = asyncio.Event()
         self._changed = asyncio.Event()
@@ -123,7 +123,9 @@ class RabbitBus:
         await declaring.unbind(self._live(), topology)
 
     async def publish(self, batch: Sequence[Outgoing]) -> list[Outcome]:
-        return await (await self._publishing()).publish(batch)
+        # A channel that waits for a queue without leader holds up all that comes after: heartbeats have another one.
+        perishable = all(message.perishable for message in batch)
+        return await (await self._publishing(perishable)).publish(batch)
 
     @asynccontextmanager
     async def consume(self, queue: str, prefetch: int) -> AsyncIterator[Consumer]:
@@ -222,14 +224,14 @@ class RabbitBus:
 
         def on_close(_: object, error: BaseException) -> None:
             self._ready.clear()
-            self._connection = self._publisher = None
+            self._connection, self._publishers = None, {}
             if not ended.done():
                 ended.set_result(error)
 
         connection.add_on_close_callback(on_close)
         try:
             await declaring.declare(connection, self._topology)
-            self._publisher = await Publisher.open(connection, str(self.user_id))
+            self._publishers = {False: await Publisher.open(connection, str(self.user_id))}
             self._connection, self._trouble = connection, None
             self._ready.set()
             self._changed.set()
@@ -237,7 +239,7 @@ class RabbitBus:
             raise link.ours(await link.end_of(connection, ended))
         finally:
             self._ready.clear()
-            self._connection = self._publisher = None
+            self._connection, self._publishers = None, {}
             await link.close_connection(connection, ended)
 
     def _live(self) -> LaneConnection:
@@ -245,13 +247,14 @@ class RabbitBus:
             raise Unavailable(str(self._trouble) if self._trouble else "the broker is not connected")
         return self._connection
 
-    async def _publishing(self) -> Publisher:
+    async def _publishing(self, perishable: bool) -> Publisher:
         """The publisher, a new one where the broker closed the channel of the old (a refusal does that)."""
         connection = self._live()
         async with self._opening:
-            if self._publisher is None or not self._publisher.usable:
-                self._publisher = await Publisher.open(connection, str(self.user_id))
-            return self._publisher
+            publisher = self._publishers.get(perishable)
+            if publisher is None or not publisher.usable:
+                publisher = self._publishers[perishable] = await Publisher.open(connection, str(self.user_id))
+            return publisher
 
     def _forget_viewed(self, queue: str) -> None:
         if any(known.name == queue and known.auto_delete for known in self._topology.queues):
