@@ -1,11 +1,12 @@
 """Quorum queues that the broker has no leader for, and how an operator gives them one.
 
 A queue that is declared in the last second or so before a node is killed (`kill -9`, power) comes back without leader, for good:
-Ra writes a new queue's name to disk half a second later (`ra_directory`, `auto_save`), so that the node finds a member it does not
-know, starts it as a new one, and waits for whoever declares to have one elected. Neither waiting nor a restart changes that. What
-was confirmed in that second is gone. From a client's side such a queue is declared and counted at once, but consuming from it and
-publishing to it are answered by nothing, and after a minute the broker closes the whole connection. AMQP has no word for an
-election; deleting the queue would do, but a queue without majority looks the same, and its messages would be lost.
+Ra writes names of new queues to disk once none was made for half a second (`ra_directory`, `auto_save`), so that the node finds a
+member it does not know, starts it as a new one, and waits for whoever declares to have one elected. Neither waiting nor a restart
+changes that. What was confirmed in that second is gone. From a client's side such a queue is declared and counted at once, but
+consuming from it and publishing to it are answered by nothing, the channel does nothing else meanwhile, and after a minute the
+broker closes the whole connection. AMQP has no word for an election; deleting the queue would do, but a queue without majority
+looks the same, and its messages would be lost.
 """
 
 from manman.events.bus import QueueLeaderless
