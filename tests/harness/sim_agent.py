@@ -109,6 +109,9 @@ class SimAgent:
         """Whether another agent may have this identity: that one begins what is to begin."""
         return self.locked_out or isinstance(self.bus.trouble, QueueLocked)
 
+    def _may_begin(self) -> bool:
+        return self.time.now >= self.may_begin_at and not self.is_locked_out
+
     # ---- what it says
 
     def say(self, noun: str, word: str, body: contracts.Body) -> None:
@@ -486,7 +489,8 @@ class SimAgent:
         if session.machine:
             return
         if session.leased:
-            self._launch(session)
+            if self._may_begin():
+                self._launch(session)
             return
         left = 0.0
         if session.until is not None and session.until_machine == str(self.machine.boots):
@@ -523,7 +527,7 @@ class SimAgent:
         self.tell(msgspec.structs.replace(session, status="starting", machine=str(self.machine.boots), at=self.now))
 
     def _begin_own(self, held: HeldDeployment) -> None:
-        if held.desired != "running" or self.time.now < self.may_begin_at or self.leaving or self.is_locked_out:
+        if held.desired != "running" or self.leaving or not self._may_begin():
             return
         agreed = wishes.agree(held.wished(None))
         cause, previous = None, held.session

@@ -274,7 +274,8 @@ class Bus:
         """A turn; raises when there is no connection."""
         await self.time.sleep(self.time.chance.uniform(0.0002, 0.003))
         if not self.connected or self.closed:
-            raise Unavailable("the broker is out of reach")
+            self.trouble = Unavailable("the broker is out of reach")
+            raise self.trouble
         self._lock_again()
 
     def _lock_again(self) -> None:

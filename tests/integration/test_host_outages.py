@@ -8,11 +8,19 @@ import signal
 import subprocess
 from pathlib import Path
 
+import msgspec
 from harness.rabbitmq import RabbitMQ
 from harness.wrapped import eventually, lives
-from integration.host_control import Control, control, demo
+from integration.host_control import HOST, Control, control, demo
 
-from manman.v1.types import RestartPolicy
+from manman.domain.ids import DeploymentId, SessionId
+from manman.host import files
+from manman.host.deployments import HeldDeployment
+from manman.host.journal import Journal
+from manman.host.launches import BEGUN, folder_of
+from manman.host.means import Holdings
+from manman.host.sessions import HeldSession
+from manman.v1.types import Launch, RestartPolicy
 from manman.wrapper import pipe, spool_reader
 from manman.wrapper.spool import STATE
 
@@ -28,8 +36,6 @@ async def gone(agent: "subprocess.Popen[bytes]", number: signal.Signals) -> None
 def held(it: Control, session_id: int) -> str | None:
     """What the agent's journal says of a session, read beside a living agent."""
     import sqlite3
-
-    import msgspec
 
     with sqlite3.connect(f"file:{it.state}/journal.db?mode=ro", uri=True) as db:
         row = db.execute("select held from sessions where id = ?", (session_id,)).fetchone()
@@ -173,6 +179,49 @@ async def test_a_second_agent_with_the_same_identity_says_one_line_and_nothing_e
         assert len({journal for journal, _ in it.sequences()}) == 1
         assert second.poll() is None
         assert not list((roomy / "copy" / "sessions").iterdir())
+
+
+def about_to_begin(state: Path, launch: Launch) -> None:
+    """A disk as it is between the write of a session that its agent begins by itself and the game's start."""
+    number, deployment = SessionId(101), DeploymentId(launch.deployment_id)
+    session = HeldSession(session_id=number, deployment_id=deployment, run=1, begun_version=1, leased=True)
+    journal = Journal(state / "journal.db", HOST, chance=os.urandom)
+    holdings = Holdings(journal)
+    with journal.write():
+        holdings.keep(session)
+        holdings.keep(
+            HeldDeployment(
+                deployment_id=deployment,
+                desired="running",
+                desired_version=1,
+                last_run=1,
+                begun_version=1,
+                session=number,
+            )
+        )
+    journal.close()
+    files.private(folder_of(state, deployment) / BEGUN, msgspec.json.encode(launch))
+
+
+async def test_a_copy_of_a_disk_with_a_session_that_was_about_to_begin_does_not_begin_it_too(
+    rabbitmq_url: str, roomy: Path
+) -> None:
+    async with control(rabbitmq_url, roomy) as it:
+        it.start_agent()
+        await it.host("online")
+        about_to_begin(roomy / "copy", demo(5))
+        it.start_agent(state=roomy / "copy")
+        await eventually(lambda: "another_agent_has_this_identity" in it.log())
+        assert not list((roomy / "copy" / "sessions").iterdir())
+
+
+async def test_a_session_that_was_about_to_begin_when_its_agent_died_begins_with_the_next_one(
+    rabbitmq_url: str, roomy: Path
+) -> None:
+    async with control(rabbitmq_url, roomy) as it:
+        about_to_begin(it.state, demo(5))
+        it.start_agent()
+        await it.session(101, "running")
 
 
 async def test_a_second_agent_on_one_state_folder_is_refused(rabbitmq_url: str, roomy: Path) -> None:

@@ -139,6 +139,9 @@ class Keeper:
     async def _begin_asked(self, held: HeldDeployment, session: HeldSession) -> float | None:
         """A session that was asked for, and waits for its launch."""
         if session.leased and self._means.launches.begun(self.deployment_id) is not None:
+            if not self._may_begin():
+                # A life before this one took its id; where this disk is a copy, the other agent begins it.
+                return SOON
             self._run(session.session_id)
             return None
         left = self._left(session)
