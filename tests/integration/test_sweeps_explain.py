@@ -34,7 +34,17 @@ FROM generate_series(1, {MANY}) n, generate_series(1, 3) k;
 TEN, DAYS = timedelta(seconds=10), timedelta(days=90)
 PIECE = [50_000, 51_000]
 # Of one row, or of as many as there are faults.
-FEW = {"pulse", "counters", "installation", "revocations", "strays", "attempts", "dead_letters", "idempotency"}
+FEW = {
+    "pulse",
+    "counters",
+    "installation",
+    "revocations",
+    "strays",
+    "attempts",
+    "dead_letters",
+    "idempotency",
+    "reports_due",
+}
 LIVENESS = {"host_heartbeats"}
 # Each statement, its arguments, and the tables that it may read from end to end.
 SWEEPS: dict[str, tuple[str, list[Any], set[str]]] = {
@@ -46,6 +56,7 @@ SWEEPS: dict[str, tuple[str, list[Any], set[str]]] = {
     "hosts_to_ask": (sweeps.sql["hosts_to_ask"], [TEN, [7], 1000, 4 * TEN], LIVENESS),
     "slice": (sweeps.sql["slice"], [50_000, 1000], set()),
     "hosts_that_differ": (sweeps.sql["hosts_that_differ"], [TEN, *PIECE], set()),
+    "note_reports": (sweeps.sql["note_reports"], [[5], [50_000]], set()),
     "ask": (sweeps.sql["ask"], [[5, 50_000]], set()),
     "lost_hosts": (sweeps.sql["lost_hosts"], [timedelta(days=1), 100], LIVENESS),
     "forget_sessions": (sweeps.sql["forget_sessions"], [DAYS, 2000], set()),
@@ -115,7 +126,8 @@ async def test_hosts_to_ask_are_found_whether_few_or_all_of_them(conn: Connectio
     await conn.execute("UPDATE host_journals SET hole_since = clock() - interval '1 minute' WHERE host = 77777")
     await conn.execute("UPDATE host_heartbeats SET returned_at = clock() WHERE host = 12")
     await conn.execute("UPDATE session_leases SET epoch = 0 WHERE host = 5")
-    assert await to_ask(conn, 77) == [5, 12, 77, 77777]
+    await conn.execute("INSERT INTO reports_due (host, since) VALUES (33, clock())")
+    assert await to_ask(conn, 77) == [5, 12, 33, 77, 77777]
     # Each of them, as after a restore, and before anybody counted that.
     await conn.execute("UPDATE host_journals SET hole_since = clock() - interval '1 minute'")
     assert await to_ask(conn) == list(range(1, 1001))

@@ -11,6 +11,7 @@ from integration.store_rows import a_pool
 from manman.domain.ids import HostId
 from manman.processor.batch import Rules
 from manman.processor.sweeps.reports import ASKED_MOST, LOST_AFTER, Differing, missing
+from manman.store import sweeps
 from manman.store.pool import Connection
 
 pytestmark = pytest.mark.both_postgres
@@ -27,7 +28,7 @@ INSERT INTO hosts (name, created_at, updated_at) SELECT 'host-' || n, clock(), c
 UPDATE host_heartbeats SET online = true, boot = 1, beat = 1, last_seen = 'infinity';
 INSERT INTO host_journals (host, journal, hole_since, last_used)
 SELECT id, 'j', clock() - interval '1 hour', clock() FROM hosts"""
-ANSWERED = "UPDATE host_journals SET hole_since = NULL WHERE host = ANY ($1::bigint[])"
+FILLED = "UPDATE host_journals SET hole_since = NULL WHERE host = ANY ($1::bigint[])"
 EVERYBODY = [HostId(n) for n in range(1, MANY + 1)]
 
 
@@ -45,6 +46,12 @@ async def conn(database_url: str) -> AsyncIterator[Connection]:
 async def at(conn: Connection, later: timedelta) -> None:
     """It is so much later than the beginning."""
     await conn.execute("SELECT set_config('test.now', $1, false)", (BEGAN + later).isoformat())
+
+
+async def answered(conn: Connection, hosts: Collection[HostId]) -> None:
+    """Their reports were applied."""
+    await conn.execute(FILLED, hosts)
+    await sweeps.note_reports(conn, due=(), came=hosts)
 
 
 async def sweep(conn: Connection, later: timedelta, differing: Collection[HostId] = ()) -> list[HostId]:
@@ -69,7 +76,7 @@ async def test_of_a_thousand_hosts_at_most_250_are_asked_in_a_threshold_the_long
     asked: dict[timedelta, list[HostId]] = {}
     for later in (EVERY * n for n in range(20)):
         asked[later] = await sweep(conn, later)
-        await conn.execute(ANSWERED, asked[later])
+        await answered(conn, asked[later])
     turns = [hosts for hosts in asked.values() if hosts]
     assert turns == [EVERYBODY[750:], EVERYBODY[500:750], EVERYBODY[250:500], EVERYBODY[:250]]
     assert most_within_a_threshold(asked) == ASKED_MOST == 250
@@ -85,13 +92,13 @@ async def test_hosts_that_never_answer_keep_nobody_from_being_asked(conn: Connec
 async def test_a_host_counts_until_it_has_answered_or_is_asked_again(conn: Connection) -> None:
     first = await sweep(conn, timedelta(0))
     assert first == EVERYBODY[:250]
-    await conn.execute(ANSWERED, first[:50])
+    await answered(conn, first[:50])
     assert await sweep(conn, TEN - EVERY) == []
     assert await sweep(conn, TEN) == EVERYBODY[250:300]
     assert await sweep(conn, 2 * TEN) == []
-    await conn.execute(ANSWERED, first[50:])
+    await answered(conn, first[50:])
     assert await sweep(conn, 2 * TEN) == EVERYBODY[300:500]
-    await conn.execute(ANSWERED, EVERYBODY[300:])
+    await answered(conn, EVERYBODY[300:])
     # Nobody else is left: what may have been lost is asked for again, as soon as the bound allows.
     assert await sweep(conn, 3 * TEN - EVERY) == []
     assert await sweep(conn, 3 * TEN) == EVERYBODY[250:300]
@@ -100,16 +107,29 @@ async def test_a_host_counts_until_it_has_answered_or_is_asked_again(conn: Conne
 
 
 async def test_hosts_that_differ_wait_within_the_same_bound(conn: Connection) -> None:
-    await conn.execute(ANSWERED, EVERYBODY[100:])
+    await answered(conn, EVERYBODY[100:])
     await conn.execute("UPDATE host_heartbeats SET live_count = 1 WHERE host > 200")
     differing = Differing()
     assert await differing.step(conn, RULES) == {"asked": ASKED_MOST, "more": 1}
     assert differing.found == set(EVERYBODY[350:])
-    await conn.execute(ANSWERED, EVERYBODY)
+    await answered(conn, EVERYBODY)
     assert await sweep(conn, TEN, differing.found) == EVERYBODY[350:600]
+    await answered(conn, EVERYBODY)
     # What agrees when it is compared again waits no longer.
     await conn.execute("UPDATE host_heartbeats SET live_count = 0 WHERE host <= 990")
     await at(conn, 3 * TEN)
     assert await differing.step(conn, RULES) == {"asked": 0, "more": 0}
     assert await differing.step(conn, RULES) == {"asked": 10, "more": 1}
     assert not differing.found
+
+
+async def test_a_report_that_is_wanted_is_asked_for_until_one_came(conn: Connection) -> None:
+    await answered(conn, EVERYBODY)
+    await sweeps.note_reports(conn, due=[HostId(7), HostId(8)])
+    assert await sweep(conn, TEN) == [7, 8]
+    await answered(conn, [HostId(8)])
+    assert await sweep(conn, 2 * TEN - EVERY) == []
+    assert await sweep(conn, 2 * TEN) == [7]
+    assert await sweep(conn, 3 * TEN) == [7]
+    await answered(conn, [HostId(7)])
+    assert await sweep(conn, 4 * TEN) == []

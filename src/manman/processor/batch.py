@@ -214,10 +214,7 @@ async def commit(conn: Connection, world: World, rules_: Rules) -> None:
         await installation.begin_epoch(conn, epoch, "a host has seen a version above the row's")
     await _claims(conn, world)
     lease_rows = await _leases(conn, world)
-    for host_id, boot in world.report_wanted.items():
-        world.tell(host_id, "report", boot=boot)
-    if world.report_wanted:
-        await sweeps.ask(conn, world.report_wanted)
+    await _reports(conn, world)
     if world.released:
         await sweeps.release(conn, world.released)
     messages = [*await _announcements(conn, world), *lease_rows, *world.commands]
@@ -244,6 +241,16 @@ async def commit(conn: Connection, world: World, rules_: Rules) -> None:
             messages=messages,
         ),
     )
+
+
+async def _reports(conn: Connection, world: World) -> None:
+    """Ask the hosts that are asked at once, and note whose report is due and whose came."""
+    for host_id, boot in world.report_wanted.items():
+        world.tell(host_id, "report", boot=boot)
+    if world.report_wanted:
+        await sweeps.ask(conn, world.report_wanted)
+    if world.reported or world.reports_due:
+        await sweeps.note_reports(conn, came=world.reported.keys() - world.reports_due, due=world.reports_due)
 
 
 async def _claims(conn: Connection, world: World) -> None:

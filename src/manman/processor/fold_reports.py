@@ -25,6 +25,7 @@ def report(world: World, message: Message, body: contracts.HostReport) -> Outcom
     if _is_overtaken(world, message):
         world.ask_report(body.host_id)
         return Outcome.LATE
+    world.reports_due.discard(body.host_id)
     _forgotten(world, body)
     ahead = [_deployment(world, message, body.host_id, held) for held in body.deployments]
     if body.host_id in world.unheard or any(ahead):

@@ -85,6 +85,7 @@ class World:
     lease_wanted: set[HostId] = field(default_factory=set)
     unleased: list[tuple[HostId, SessionId]] = field(default_factory=list)
     report_wanted: dict[HostId, int | None] = field(default_factory=dict)
+    reports_due: set[HostId] = field(default_factory=set)
     agent_versions: dict[HostId, str] = field(default_factory=dict)
     released: dict[tuple[HostId, DeploymentId], int] = field(default_factory=dict)
     restored_from: int | None = None
@@ -160,9 +161,13 @@ class World:
         self.commands.append(command(host_id, verb, now=self.now, chance=self.chance, **fields))
 
     def ask_report(self, host_id: HostId | None, *, boot: int | None = None) -> None:
-        """Want a report of a host, once a batch, and once a threshold unless its boot is told with it."""
+        """Want a report of a host: it stays due until one is applied. Asked for once a batch, and once a threshold unless its boot is
+        told with it; where that holds the command back, or it is lost, a sweep asks."""
         heard = self.hosts.get(host_id) if host_id is not None else None
-        if heard is None or host_id is None or host_id in self.report_wanted:
+        if heard is None or host_id is None:
+            return
+        self.reports_due.add(host_id)
+        if host_id in self.report_wanted:
             return
         if boot is None and heard.asked_at is not None and self.now - heard.asked_at < self.threshold:
             return

@@ -651,6 +651,11 @@ CREATE TABLE public.pulse (
     CONSTRAINT pulse_singleton_check CHECK (singleton)
 );
 
+CREATE TABLE public.reports_due (
+    host bigint NOT NULL,
+    since timestamp with time zone NOT NULL
+);
+
 CREATE TABLE public.revocations (
     host bigint NOT NULL,
     deployment bigint NOT NULL,
@@ -912,6 +917,9 @@ ALTER TABLE ONLY public.ports
 ALTER TABLE ONLY public.pulse
     ADD CONSTRAINT pulse_pkey PRIMARY KEY (singleton);
 
+ALTER TABLE ONLY public.reports_due
+    ADD CONSTRAINT reports_due_pkey PRIMARY KEY (host);
+
 ALTER TABLE ONLY public.revocations
     ADD CONSTRAINT revocations_pkey PRIMARY KEY (host, deployment);
 
@@ -1086,6 +1094,9 @@ ALTER TABLE ONLY public.ports
 
 ALTER TABLE ONLY public.ports
     ADD CONSTRAINT ports_host_fkey FOREIGN KEY (host) REFERENCES public.hosts(id) ON DELETE RESTRICT;
+
+ALTER TABLE ONLY public.reports_due
+    ADD CONSTRAINT reports_due_host_fkey FOREIGN KEY (host) REFERENCES public.hosts(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.revocations
     ADD CONSTRAINT revocations_host_fkey FOREIGN KEY (host) REFERENCES public.hosts(id) ON DELETE CASCADE;

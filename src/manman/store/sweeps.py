@@ -129,6 +129,11 @@ async def ask(conn: Connection, hosts: Collection[HostId]) -> list[HostId]:
     return [HostId(r["host"]) for r in await conn.fetch(sql["ask"], sorted(hosts))]
 
 
+async def note_reports(conn: Connection, *, due: Collection[HostId], came: Collection[HostId] = ()) -> None:
+    """Reports that are wanted until one was applied, and hosts whose report was; no host is in both."""
+    await conn.execute(sql["note_reports"], sorted(came), sorted(due))
+
+
 async def lost_hosts(conn: Connection, after: timedelta, most: int) -> list[HostId]:
     """Hosts that were away for longer than `after` and have live sessions."""
     return [HostId(r["host"]) for r in await conn.fetch(sql["lost_hosts"], after, most)]

@@ -73,8 +73,8 @@ UPDATE session_leases l
 RETURNING l.ids
 
 -- name: hosts_to_ask
--- Fresh hosts that came back without a report, that have not reported since a restore, from whose journal something is missing without
--- progress, or that are in the second list. Who that is, is found first, by keys: usually nobody, after a restore everybody. Those come
+-- Fresh hosts whose report is due, that came back without one, that have not reported since a restore, from whose journal something is
+-- missing without progress, or that are in the second list. Who that is, is found first, by keys: usually nobody, after a restore everybody. Those come
 -- first who were asked never, or longest ago; at most $3, less whoever was asked within the threshold, or within $4 and is still due:
 -- their reports are on the way.
 WITH due AS (
@@ -84,6 +84,8 @@ WITH due AS (
      WHERE l.epoch < (SELECT epoch FROM installation) AND b.boot > 0
      UNION
     SELECT j.host FROM host_journals j WHERE j.hole_since < clock() - $1::interval
+     UNION
+    SELECT r.host FROM reports_due r
      UNION
     SELECT unnest($2::bigint[])),
 asked AS (
@@ -127,6 +129,12 @@ UPDATE host_heartbeats b SET asked_at = clock()
   FROM (SELECT host FROM host_heartbeats WHERE host = ANY($1::bigint[]) ORDER BY host FOR UPDATE SKIP LOCKED) x
  WHERE b.host = x.host
 RETURNING b.host
+
+-- name: note_reports
+-- Reports of the hosts of the first list came; those of the second, none of which is in the first, are due.
+WITH came AS (DELETE FROM reports_due WHERE host = ANY($1::bigint[]))
+INSERT INTO reports_due (host, since) SELECT x.host, clock() FROM unnest($2::bigint[]) AS x (host) ORDER BY x.host
+ON CONFLICT DO NOTHING
 
 -- name: lost_hosts
 -- Away for too long, with sessions that are still live.

@@ -33,6 +33,7 @@ async def missing(conn: Connection, rules: Rules, differing: set[HostId]) -> dic
     asked = await sweeps.ask(conn, due) if due else []
     differing.difference_update(asked)
     if asked:
+        await sweeps.note_reports(conn, due=asked)
         _, now = await sweeps.pulse(conn)
         await outbox.insert(conn, [command(host, "report", now=now, chance=rules.chance) for host in asked])
     return {"asked": len(asked)}
