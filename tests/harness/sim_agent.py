@@ -24,6 +24,7 @@ POLICY = restarts.Policy(delay=timedelta(seconds=2), max_delay=timedelta(seconds
 BEAT_EVERY = 3.0
 TICK = 0.5
 LEASE_AWAITED = 3.0
+THRESHOLD = 10.0  # seconds after which a lock is no longer that of its own dead connection
 GRACE = timedelta(minutes=5)
 
 
@@ -44,7 +45,8 @@ class SimAgent:
     fetched: dict[int, float] = field(default_factory=dict)
     leaving: bool = False
     speaks: bool = False
-    locked_out: bool = False
+    locked_since: float | None = None
+    is_anothers: bool = False
 
     @property
     def time(self) -> Scheduler:
@@ -90,11 +92,12 @@ class SimAgent:
         while not self.speaks:
             try:
                 await self.bus.declare(topology.agent(self.machine.host_id))
-                self.speaks, self.locked_out = True, False
+                self.speaks, self.locked_since = True, None
                 self.machine.has_the_name()
                 self.tongue.notify()
             except QueueLocked:
-                self.locked_out = True
+                self.locked_since = self.time.now if self.locked_since is None else self.locked_since
+                self.is_anothers = self.time.now - self.locked_since >= THRESHOLD
                 await self.time.sleep(1.0)
             except Transient:
                 await self.time.sleep(1.0)
@@ -107,7 +110,9 @@ class SimAgent:
     @property
     def is_locked_out(self) -> bool:
         """Whether another agent may have this identity: that one begins what is to begin."""
-        return self.locked_out or isinstance(self.bus.trouble, QueueLocked)
+        is_locked = self.locked_since is not None and (self.is_anothers or self.bus.connected)
+        is_elsewhere = self.disk.home not in (None, self.machine.mark)
+        return is_locked or is_elsewhere or isinstance(self.bus.trouble, QueueLocked)
 
     def _may_begin(self) -> bool:
         return self.time.now >= self.may_begin_at and not self.is_locked_out

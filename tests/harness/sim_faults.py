@@ -178,7 +178,7 @@ class Nemesis:
     async def twin(self, fault: Fault) -> None:
         """A second machine is made from a copy of the first one's disk, and its agent has the same identity."""
         house, first = self.house, self._agent(fault).machine
-        second = Machine(first.host_id, first.skew, boots=first.boots + 1000, disk=copy.deepcopy(first.disk))
+        second = Machine(first.host_id, first.skew, "copy", boots=first.boots + 1000, disk=copy.deepcopy(first.disk))
         second.twin_of = first
         self._excuse(first, fault.span + 45)
         agent = house.new_agent(second)

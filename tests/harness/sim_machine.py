@@ -47,7 +47,7 @@ class Entry:
 
 @dataclass
 class Disk:
-    """What the agent has written."""
+    """What the agent has written. `home` is the machine on which it last had its identity."""
 
     boot: int = 0
     journal: str = ""
@@ -57,6 +57,7 @@ class Disk:
     sessions: dict[int, HeldSession] = field(default_factory=dict)
     lease: Ranges = ()
     taken: set[str] = field(default_factory=set)
+    home: str | None = None
 
 
 @dataclass
@@ -64,12 +65,14 @@ class Machine:
     """A host as it really is, and what was seen of it: the checker's witness.
 
     `restored`: its disk came back from a copy, or another agent spoke with its identity (`cloned`). `twin_of`: it is that other one.
+    `mark` is what no other machine has.
     `idle` is since when nothing plays of a deployment that should, with the connections that its agent had lost by then; `overdue`
     those that did not play again in time.
     """
 
     host_id: HostId
     skew: timedelta
+    mark: str = "first"
     boots: int = 1
     games: dict[int, Game] = field(default_factory=dict)
     disk: Disk = field(default_factory=Disk)
@@ -90,6 +93,7 @@ class Machine:
 
     def has_the_name(self) -> None:
         """It speaks with the identity of its host; a copy that does leaves the first one as if it were restored."""
+        self.disk.home = self.mark
         first = self.twin_of
         if first is not None:
             self.cloned = self.restored = first.cloned = first.restored = True

@@ -44,6 +44,7 @@ async def main(told: dict[str, Any]) -> None:
         host_id=HostId(told["host_id"]),
         state=Path(told["state"]),
         machine=told.get("machine"),
+        marks=told.get("marks"),
     )
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -127,6 +127,33 @@ async def test_after_a_reboot_what_should_run_runs_and_what_was_stopped_stays_st
         assert held(it, 501) is None and it.words(300)[-1] == "stopped"
 
 
+async def test_a_disk_on_another_machine_begins_nothing_before_the_broker_has_answered(
+    rabbitmq_url: str, roomy: Path
+) -> None:
+    async with control(rabbitmq_url, roomy) as it:
+        it.put(demo(5))
+        agent = it.start_agent(machine="first", marks={"machine_id": "one"})
+        await it.tell("lease", lease=[(500, 549)])
+        await it.start(5, 100, run=1, version=1)
+        await it.session(100, "running")
+        await gone(agent, signal.SIGKILL)
+        for pid in it.wrappers():
+            os.kill(pid, signal.SIGKILL)
+        await eventually(lambda: not it.wrappers())
+        moved = {"machine": "second", "marks": {"machine_id": "other"}}
+        agent = it.start_agent(url=NOWHERE, **moved)
+        await eventually(lambda: held(it, 100) == "crashed")
+        await asyncio.sleep(5)  # longer than an agent waits for its lease
+        assert held(it, 500) is None and "state_of_another_machine" in it.log()
+        await gone(agent, signal.SIGKILL)
+        agent = it.start_agent(**moved)
+        await it.session(500, "running")
+        await gone(agent, signal.SIGKILL)
+        os.kill(it.game(500), signal.SIGKILL)
+        it.start_agent(url=NOWHERE, **moved)
+        await eventually(lambda: held(it, 501) == "running")
+
+
 async def test_games_stopped_with_the_agent_begin_with_the_next_one(rabbitmq_url: str, roomy: Path) -> None:
     async with control(rabbitmq_url, roomy) as it:
         it.put(demo(5))

@@ -7,18 +7,19 @@ import asyncio
 import fcntl
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from manman.domain.ids import HostId
 from manman.errors import BadSetting, Malformed, ManManError
-from manman.events import codec, contracts, topics, topology
-from manman.events.bus import Bus, Consumer, QueueLocked
+from manman.events import codec, contracts, topics
+from manman.events.bus import Bus, Consumer
 from manman.host import places, reconcile, reports
 from manman.host.commands import Commands
 from manman.host.disk import Ballast
 from manman.host.heartbeats import Heartbeats
+from manman.host.identity import IdentityLock, machine_marks
 from manman.host.installs import Installer
 from manman.host.journal import Chance, DiskFull, Journal, Taken
 from manman.host.launches import Launches, Source
@@ -58,6 +59,7 @@ class Agent:
         state: Path,
         runtime: Runtime | None = None,
         machine: str | None = None,
+        marks: Mapping[str, str] | None = None,
         chance: Chance = os.urandom,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -65,11 +67,12 @@ class Agent:
         self._state, self._chance, self._now = state, chance, now
         self._runtime = runtime or ProcessRuntime(state, host_id)
         self._machine = machine or machine_boot()
+        self._marks = machine_marks() if marks is None else marks
         self._supervisor: Supervisor | None = None
         self._speaks = asyncio.Event()
         self._leased = asyncio.Event()
         self._read_all = asyncio.Event()
-        self._doubled = False
+        self._identity: IdentityLock | None = None
         self._ready_to_begin = False
         self.running = asyncio.Event()
 
@@ -99,6 +102,9 @@ class Agent:
         lines = Lines(self._bus, self.host_id)
         means = self._means(journal, lines, sender.wake)
         await reconcile.take_stock(means)
+        threshold = self._settings.stale_host_threshold_seconds
+        identity = IdentityLock(journal, self._bus, self._speaks, threshold=threshold, marks=self._marks)
+        self._identity = identity
         async with asyncio.TaskGroup() as group:
             supervisor = self._supervisor = Supervisor(means, group, self._may_begin)
             commands = Commands(means, supervisor, self._leased.set)
@@ -108,7 +114,7 @@ class Agent:
             reports.online(means)
             heartbeats = Heartbeats(journal, self._bus, self._state, supervisor.lives, self._now)
             tasks = [
-                group.create_task(self._hold_identity(), name="identity"),
+                group.create_task(identity.hold(), name="identity"),
                 group.create_task(self._send(sender), name="sender"),
                 group.create_task(self._publish_lines(lines), name="lines"),
                 group.create_task(self._beat(heartbeats), name="heartbeats"),
@@ -163,8 +169,7 @@ class Agent:
 
     def _may_begin(self) -> bool:
         """Not before the gate is open, and not while another agent may have this identity: that one begins them."""
-        is_locked_out = self._doubled or isinstance(getattr(self._bus, "trouble", None), QueueLocked)
-        return self._ready_to_begin and not is_locked_out
+        return self._ready_to_begin and self._identity is not None and not self._identity.may_be_anothers
 
     async def _open_the_gate(self, supervisor: Supervisor) -> None:
         """At most 3 s for a lease and for what waits in the command queue: the highest version counts."""
@@ -176,31 +181,6 @@ class Agent:
             pass
         self._ready_to_begin = True
         supervisor.wake_all()
-
-    # ---- its identity: only an exclusive queue is a lock ---------------------------------------------
-
-    async def _hold_identity(self) -> None:
-        since: float | None = None
-        told = False
-        while not self._speaks.is_set():
-            try:
-                await self._bus.wait_connected()
-                await self._bus.declare(topology.agent(self.host_id))
-                self._speaks.set()
-                self._doubled = False
-            except QueueLocked:
-                since, self._doubled = since or time.monotonic(), True
-                if not told and time.monotonic() - since >= self._settings.stale_host_threshold_seconds:
-                    told = True
-                    log.error(
-                        "another_agent_has_this_identity",
-                        host_id=self.host_id,
-                        hint="one of two was made from a copy of the other's state; join it anew",
-                    )
-                await asyncio.sleep(1)
-            except ManManError as error:
-                log.debug("identity_waits", reason=str(error))
-                await asyncio.sleep(1)
 
     # ---- out ----------------------------------------------------------------------------------------
 
