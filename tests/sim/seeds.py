@@ -8,15 +8,6 @@ SEEDS = tuple(seed for seed in range(1, 53) if seed not in OPEN)
 
 # What it found → the plan, shrunk to the faults that mattered.
 LEARNED: dict[str, Plan] = {
-    "a report that was wanted soon after another one was never asked for": Plan(
-        seed=3,
-        hosts=1,
-        deployments=1,
-        replicas=2,
-        minutes=4,
-        asks_every=0.8,
-        faults=(Fault(15.0, "reorders", 0, 220.0),),
-    ),
     "a game was ended because the restored database had forgotten the lease of its id": Plan(
         seed=4,
         hosts=4,
