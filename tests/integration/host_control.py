@@ -108,10 +108,10 @@ class Control:
         for pid in self.wrappers():
             os.kill(pid, 9)
 
-    def wrappers(self) -> list[int]:
+    def wrappers(self, state: Path | None = None) -> list[int]:
         from manman.wrapper import launch, spool_reader
 
-        folders = [folder for folder in (self.state / "sessions").glob("*") if launch.is_alive(folder)]
+        folders = [folder for folder in ((state or self.state) / "sessions").glob("*") if launch.is_alive(folder)]
         return [head["wrapper"] for folder in folders if (head := spool_reader.head_of(folder))]
 
     def game(self, session_id: int) -> int:

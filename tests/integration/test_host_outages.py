@@ -306,6 +306,10 @@ async def test_an_agent_whose_disk_fills_tells_of_an_exit_begins_nothing_and_goe
         back = await it.hear(lambda m: m.key.word == "running" and getattr(m.body, "session_id", 0) > 500, patience=60)
         assert getattr(back.body, "deployment_id", None) == 5
         assert agent.poll() is None
+        left = it.wrappers(inside / "host")
+        await gone(agent, signal.SIGKILL)
+        for pid in left:
+            os.kill(pid, signal.SIGKILL)
 
 
 async def test_a_state_folder_on_a_full_disk_is_one_clear_line(rabbitmq_url: str, roomy: Path) -> None:
