@@ -110,3 +110,4 @@ def test_only_marks_that_both_have_tell_machines_apart() -> None:
     assert not are_of_two({}, both) and not are_of_two(both, {})
     assert not are_of_two({"machine_id": "one"}, both) and not are_of_two(both, dict(both))
     assert are_of_two(both, both | {"product_uuid": "v"})
+    assert not are_of_two(both, both | {"machine_id": "made anew at each boot"})

@@ -17,11 +17,12 @@ from manman.observability import get_logger
 
 log = get_logger(__name__)
 
-# What a copied disk does not bring along, or a cloned machine is given anew; which of them there are depends on the machine.
+# What a copied disk does not bring along, or a cloned machine is given anew. The machine's own first: a system that is made anew at each
+# boot has another machine-id each time.
 _MARKS = {
-    "machine_id": "/etc/machine-id",
     "product_uuid": "/sys/class/dmi/id/product_uuid",
     "serial_number": "/sys/firmware/devicetree/base/serial-number",
+    "machine_id": "/etc/machine-id",
 }
 _NOT_YET = "uninitialized"  # machine-id(5)
 HOME = "home"
@@ -39,8 +40,9 @@ def machine_marks() -> dict[str, str]:
 
 
 def are_of_two(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
-    """Whether these marks are of two machines. A mark that only one of them has says nothing."""
-    return any(other.get(name, mark) != mark for name, mark in one.items())
+    """Whether these marks are of two machines: the first one that both have tells. One that only one of them has says nothing."""
+    both = next((name for name in _MARKS if name in one and name in other), None)
+    return both is not None and one[both] != other[both]
 
 
 class IdentityLock:
