@@ -153,6 +153,8 @@ class House:
     async def _start_all(self) -> None:
         broker = self.services.rabbitmq.url()
         self.bus = await rabbit.connect(broker, name="director", topology=self._topology())
+        # The recorder hears all, so nothing that comes before the processors have made their queue would be returned as unroutable.
+        await self.bus.declare(topology.processor(), lasting=False)
         self._others.append(self.start("recorder", "faults.recorder_program", broker, "recorded"))
         for place in range(self.plan.replicas):
             child = Child(f"processor-{place + 1}", await self.proxy("broker"), await self.proxy("database"))
@@ -191,7 +193,7 @@ class House:
         return made
 
     def _topology(self) -> Any:
-        wanted = topology.processor()
+        wanted = topology.processor_base()
         for host in range(1, self.plan.hosts + 1):
             wanted += topology.host(HostId(host))
         return wanted

@@ -32,7 +32,8 @@ async def run(told: dict[str, Any]) -> None:
     broker = BrokerSettings(**told.get("broker_settings", {}))
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    bus = await rabbit.connect(told["broker"], name="processor", topology=topology.processor())
+    wanted = topology.processor_base(broker.heartbeat_queue_name, broker.external_exchange)
+    bus = await rabbit.connect(told["broker"], name="processor", topology=wanted)
     commands = await rabbit.connect(told["broker"], name="processor-commands")
     try:
         database = DatabaseSettings(database_url=told["database"])
