@@ -93,7 +93,7 @@ class SimAgent:
             try:
                 await self.bus.declare(topology.agent(self.machine.host_id))
                 self.speaks, self.locked_since = True, None
-                self.machine.has_the_name()
+                self.machine.has_the_name(self.time.now, self.disk.boot)
                 self.tongue.notify()
             except QueueLocked:
                 self.locked_since = self.time.now if self.locked_since is None else self.locked_since

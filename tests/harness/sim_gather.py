@@ -65,15 +65,18 @@ async def gather(house: "House") -> History:
 
 
 def newest(house: "House") -> list[tuple[int, datetime, datetime]]:
-    """Heartbeats that count: each pair (boot, beat) above all before, of the boot that its agent lived at that time."""
+    """Heartbeats that count: each pair (boot, beat) above all before, of the boot that its agent lived at that time, and of no lower
+    one than a copy of it has spoken with."""
     known: dict[int, tuple[int, int]] = {}
     lives = {machine.host_id: machine.starts for machine in house.machines}
+    named = {machine.host_id: machine.named for machine in house.machines}
     found = []
     for body, got, done in house.broker.beats:
         said = msgspec.json.decode(body)
         host, pair = said["host_id"], (said["boot"], said["beat"])
         alive = [boot for at, boot in lives[host] if at <= got]
-        if pair > known.get(host, (0, 0)) and pair[0] == alive[-1]:
+        spoken = max((boot for at, boot in named[host] if at <= got), default=0)
+        if pair > known.get(host, (0, 0)) and pair[0] == alive[-1] >= spoken:
             known[host] = pair
             found.append((host, house.time.moment(got), house.time.moment(done)))
     return found

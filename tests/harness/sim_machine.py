@@ -65,7 +65,7 @@ class Machine:
     """A host as it really is, and what was seen of it: the checker's witness.
 
     `restored`: its disk came back from a copy, or another agent spoke with its identity (`cloned`). `twin_of`: it is that other one.
-    `mark` is what no other machine has.
+    `mark` is what no other machine has. `named`: which boot had the identity of its host since when, a copy's too.
     `idle` is since when nothing plays of a deployment that should, with the connections that its agent had lost by then; `overdue`
     those that did not play again in time.
     """
@@ -81,6 +81,7 @@ class Machine:
     confirmed: dict[str, set[int]] = field(default_factory=dict)
     events: dict[str, int] = field(default_factory=dict)
     starts: list[tuple[float, int]] = field(default_factory=list)
+    named: list[tuple[float, int]] = field(default_factory=list)
     goodbyes: list[tuple[float, int]] = field(default_factory=list)
     excused: list[list[float]] = field(default_factory=list)
     ends: list[tuple[float, int, str]] = field(default_factory=list)
@@ -91,10 +92,11 @@ class Machine:
     overdue: list[tuple[float, float, int]] = field(default_factory=list)
     reused: list[int] = field(default_factory=list)
 
-    def has_the_name(self) -> None:
+    def has_the_name(self, now: float, boot: int) -> None:
         """It speaks with the identity of its host; a copy that does leaves the first one as if it were restored."""
         self.disk.home = self.mark
         first = self.twin_of
+        (first or self).named.append((now, boot))
         if first is not None:
             self.cloned = self.restored = first.cloned = first.restored = True
 

@@ -268,6 +268,33 @@ async def test_a_partition_that_somebody_deleted_is_made_and_bound_again(home: H
     await load.judge()
 
 
+FORGET = """
+DELETE FROM partition_generations;
+INSERT INTO partition_generations (generation, partitions, ended, bound_at) VALUES (0, 1, '{0}', clock());
+UPDATE installation SET partitions = 1, generation = 0, epoch = epoch + 1"""
+
+
+async def test_partitions_that_a_restored_database_has_forgotten_are_emptied_and_their_names_not_used_again(
+    home: House,
+) -> None:
+    agents = [await home.host() for _ in range(12)]
+    sessions = {agent.id: await home.session(await home.deployment(agent)) for agent in agents}
+    await ask(home, 3)
+    forgotten = await until_shared(home, 1, 3)
+    await home.execute(FORGET)
+    for agent in agents:
+        await agent.session(sessions[agent.id], "starting", "running")
+    await ask(home, 2)
+    assert (await until_shared(home, 1, 2)).number > forgotten.number
+    assert await gone(home, forgotten)
+    for agent in agents:
+        await agent.session(sessions[agent.id], "stopping")
+        await agent.session(sessions[agent.id], "stopped", exit_code=0)
+        await home.until_settled(agent)
+        assert await home.history(sessions[agent.id]) == WORDS
+    assert await home.rows("SELECT reason FROM dead_letters") == []
+
+
 async def test_changes_quickly_after_each_other_follow_each_other_though_the_command_is_interrupted(
     home: House, place: Place, database_url: str
 ) -> None:

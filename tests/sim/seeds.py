@@ -8,6 +8,20 @@ SEEDS = tuple(seed for seed in range(1, 53) if seed not in OPEN)
 
 # What it found → the plan, shrunk to the faults that mattered.
 LEARNED: dict[str, Plan] = {
+    "what a restored database had forgotten of partitions was routed on to queues that nobody consumed": Plan(
+        seed=331,
+        hosts=4,
+        deployments=3,
+        replicas=1,
+        minutes=10,
+        asks_every=6.0,
+        faults=(
+            Fault(233.482, "kill_agent", 625, 19.069),
+            Fault(249.09, "repartition", 595, 0.5),
+            Fault(411.415, "restored_database", 52, 0.322),
+            Fault(485.024, "repartition", 349, 16.299),
+        ),
+    ),
     "a game was ended because the restored database had forgotten the lease of its id": Plan(
         seed=4,
         hosts=4,

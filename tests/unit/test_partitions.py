@@ -128,6 +128,11 @@ def test_another_change_begins_only_when_nothing_of_the_first_is_left() -> None:
     assert back.index((Do.DELETE, 0)) < back.index((Do.BIND, 4))
 
 
+def test_a_number_that_is_there_already_is_not_used_again() -> None:
+    begun = next_step(Wanted(partitions=4, generation=1), [generation(2, 3)], LATER, led_for=None)
+    assert begun is not None and (begun.do, begun.number, begun.partitions) == (Do.BEGIN, 3, 4)
+
+
 def test_the_old_way_stays_for_a_moment_beside_the_new_one() -> None:
     begun = [generation(), generation(1, 4, bound_at=NOW)]
     wanted = Wanted(partitions=4, generation=1)

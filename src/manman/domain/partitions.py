@@ -93,13 +93,18 @@ class Part:
     number: int
 
 
+def may_act(led_for: timedelta | None) -> bool:
+    """Whether nothing of this leader's predecessor can arrive any more; None where there was none."""
+    return led_for is None or led_for >= TAKEN_OVER
+
+
 def next_step(wanted: Wanted, begun: Sequence[Generation], now: datetime, *, led_for: timedelta | None) -> Step | None:
     """What the leader does next, None when there is nothing (yet). `begun` in the order of their numbers.
 
     `led_for`: how long this process has led after another one, None when there was none before it. One that took over waits until
     nothing of its predecessor can arrive any more.
     """
-    if led_for is not None and led_for < TAKEN_OVER:
+    if not may_act(led_for):
         return None
     if not begun:
         return Step(do=Do.BEGIN, number=wanted.generation, partitions=wanted.partitions)
@@ -109,7 +114,8 @@ def next_step(wanted: Wanted, begun: Sequence[Generation], now: datetime, *, led
     for old in begun[:-1]:
         return _retire(old, newest.bound_at, now)
     if newest.partitions != wanted.partitions:
-        return Step(do=Do.BEGIN, number=wanted.generation, partitions=wanted.partitions)
+        number = max(wanted.generation, newest.number + 1)
+        return Step(do=Do.BEGIN, number=number, partitions=wanted.partitions)
     return None
 
 

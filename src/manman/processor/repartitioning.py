@@ -11,7 +11,7 @@ from typing import assert_never
 
 import msgspec
 
-from manman.domain.partitions import Do, Generation, Step, next_step
+from manman.domain.partitions import MOST, Do, Generation, Step, may_act, next_step
 from manman.errors import Unavailable
 from manman.events import topics, topology
 from manman.events.bus import Bus, Outcome, Outgoing, QueueMissing, Unsupported
@@ -19,9 +19,12 @@ from manman.observability import acts, get_logger, observe
 from manman.processor.leading import Lease
 from manman.processor.partitions import Mark
 from manman.store import partitions
+from manman.store.partitions import State
 
 log = get_logger(__name__)
 BOUND_AGAIN_EVERY = 10.0  # seconds: a broker that lost its definitions gets them again
+FORGOTTEN_MOST = 32
+"""How many changes a restored database may have forgotten, at most; each one that is looked for costs a question of the broker."""
 
 
 @dataclass(slots=True)
@@ -34,13 +37,14 @@ class Repartitioning:
     loop_time: Callable[[], float]
     refused: str | None = None
     bound: tuple[int, float] | None = None  # which generation, and when it was bound (again)
+    looked: int | None = None  # the epoch in which the broker has no generation that the database does not know
 
     async def step(self) -> bool:
         """Make the next step if there is one; whether it was made."""
         async with self.lease.transaction() as conn:
             state = await partitions.state(conn, self.lease.name)
         await self._bind_again(state.begun)
-        step = next_step(state.wanted, state.begun, state.now, led_for=state.led_for)
+        step = await self._forgotten(state) or next_step(state.wanted, state.begun, state.now, led_for=state.led_for)
         if step is None:
             self.refused = None
             return False
@@ -88,6 +92,30 @@ class Repartitioning:
         if self.bound is None or self.bound[0] != newest.number or now - self.bound[1] > BOUND_AGAIN_EVERY:
             await self._bind(newest.number, newest.partitions)
             self.bound = newest.number, now
+
+    async def _forgotten(self, state: State) -> Step | None:
+        """A generation that a restored database has forgotten is begun again: what hosts say is routed there, and somebody must
+        consume it before its number and its queues are used anew."""
+        if self.looked == state.epoch or not may_act(state.led_for) or not state.begun:
+            return None
+        first = state.begun[-1].number + 1
+        if not any(one.partitions == 1 for one in state.begun) and await self._exists(self.events):
+            return Step(do=Do.BEGIN, number=first, partitions=1)
+        for number in range(first, first + FORGOTTEN_MOST):
+            count = 0
+            while await self._exists(topics.partition(self.events, number, count, MOST)):
+                count += 1
+            if count > 1:
+                return Step(do=Do.BEGIN, number=number, partitions=count)
+        self.looked = state.epoch
+        return None
+
+    async def _exists(self, queue: str) -> bool:
+        try:
+            await self.bus.depth(queue)
+        except QueueMissing:
+            return False
+        return True
 
     async def _bind(self, number: int, count: int) -> None:
         wanted = topology.event_queues(self.events, number, count) + topology.event_route(self.events, number, count)

@@ -16,11 +16,12 @@ sql = load(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
-    """What there is, read at `now`; `led_for` as `domain.partitions.next_step` wants it."""
+    """What there is, read at `now`; `led_for` as `domain.partitions.next_step` wants it. `epoch` is another one after a restore."""
 
     wanted: Wanted
     begun: tuple[Generation, ...]
     now: datetime
+    epoch: int
     led_for: timedelta | None
 
 
@@ -44,7 +45,13 @@ async def begun(conn: Connection) -> tuple[Generation, ...]:
 async def state(conn: Connection, lease: str) -> State:
     """Everything that decides about the next step of whoever holds the lease."""
     row = await conn.fetchrow(sql["led_for"], lease)
-    return State(wanted=await wanted(conn), begun=await begun(conn), now=row["now"], led_for=row["led_for"])
+    return State(
+        wanted=await wanted(conn),
+        begun=await begun(conn),
+        now=row["now"],
+        epoch=row["epoch"],
+        led_for=row["led_for"],
+    )
 
 
 async def note(conn: Connection, step: Step) -> None:

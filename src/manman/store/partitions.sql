@@ -11,7 +11,7 @@ FROM partition_generations ORDER BY generation;
 
 -- name: led_for
 -- NULL where nobody led before.
-SELECT clock() AS now, (SELECT CASE WHEN term > 1 THEN clock() - acquired_at END FROM leases WHERE name = $1) AS led_for;
+SELECT clock() AS now, (SELECT epoch FROM installation) AS epoch, (SELECT CASE WHEN term > 1 THEN clock() - acquired_at END FROM leases WHERE name = $1) AS led_for;
 
 -- name: begin
 INSERT INTO partition_generations (generation, partitions, ended)
