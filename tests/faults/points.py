@@ -51,8 +51,8 @@ def received() -> None:
 def decoded() -> None:
     really = consumer.arrive
 
-    def arrive(delivery: Any, user: Any) -> Any:
-        found = really(delivery, user)
+    def arrive(delivery: Any, *rest: Any) -> Any:
+        found = really(delivery, *rest)
         if is_meant([found]):
             die()
         return found

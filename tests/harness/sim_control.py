@@ -99,7 +99,9 @@ class Replica:
         self._work()
 
     def _work(self) -> None:
-        self.rules = Rules(threshold=THRESHOLD, start_deadline=DEADLINE, chance=self.time.bytes)
+        self.rules = Rules(
+            threshold=THRESHOLD, start_deadline=DEADLINE, chance=self.time.bytes, loop_time=lambda: self.time.now
+        )
         holder = self.time.bytes(8).hex()
         relays, sweeps, changes = (Lease(name, holder, self.pool) for name in ("relay", "sweeps", "partitions"))  # type: ignore[arg-type]
         self.leases = (relays, sweeps, changes)

@@ -68,4 +68,22 @@ LEARNED: dict[str, Plan] = {
         asks_every=0.8,
         faults=(Fault(15.0, "reorders", 0, 220.0),),
     ),
+    "a host was heard as of when its word was applied, which had waited here for the database longer than the threshold": Plan(
+        seed=551,
+        minutes=10,
+        rest=150,
+        hosts=2,
+        deployments=2,
+        replicas=3,
+        faults=(
+            Fault(339.507, "move", 732, 5.433),
+            Fault(350.453, "slow_database", 108, 2.194),
+            Fault(363.591, "doubles", 612, 21.576),
+            Fault(403.277, "slow_database", 830, 2.361),
+            Fault(404.451, "freeze_replica", 321, 6.067),
+            Fault(419.348, "database_down", 898, 13.861),
+            Fault(427.888, "reboot", 189, 1.596),
+            Fault(435.023, "broker_down", 862, 37.321),
+        ),
+    ),
 }

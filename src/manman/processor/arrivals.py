@@ -6,17 +6,19 @@ from manman.events.bus import Delivery
 from manman.processor.world import Arrived
 
 
-def arrive(delivery: Delivery, own_user: str | None) -> Arrived:
-    """Decode a delivery; what does not decode keeps its bytes and the reason, so that nothing is lost."""
+def arrive(delivery: Delivery, own_user: str | None, taken: float | None = None) -> Arrived:
+    """Decode a delivery that was taken then, by the loop's clock; what does not decode keeps its bytes and the reason, so that
+    nothing is lost."""
     headers = delivery.headers if type(delivery.headers) is dict else dict(delivery.headers)
     try:
         message = codec.decode(delivery.key, headers, delivery.body, delivery.user_id)
     except Malformed as error:
-        return Arrived(key=delivery.key, headers=headers, body=delivery.body, malformed=str(error))
+        return Arrived(key=delivery.key, headers=headers, body=delivery.body, malformed=str(error), taken=taken)
     return Arrived(
         key=delivery.key,
         headers=headers,
         body=delivery.body,
         message=message,
         from_control_plane=delivery.user_id == own_user,
+        taken=taken,
     )

@@ -1,6 +1,7 @@
 """One transaction of the event path: lock and load → fold → save. Every batch goes this way; one message is a batch of one."""
 
-from collections.abc import Collection, Iterable
+import asyncio
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -24,13 +25,18 @@ from manman.store.save import Changes, save
 from manman.store.sql import together
 
 
+def _loop_time() -> float:
+    return asyncio.get_running_loop().time()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """What a batch must know besides its rows."""
+    """What a batch must know besides its rows. `loop_time` is the clock by which messages are taken."""
 
     threshold: timedelta
     start_deadline: timedelta
     chance: Chance
+    loop_time: Callable[[], float] = _loop_time
 
 
 @dataclass(slots=True)
@@ -157,6 +163,7 @@ async def load(conn: Connection, batch: Iterable[Arrived], rules_: Rules) -> Wor
     locked = await batches.lock_hosts(conn, keys.host_rows) if keys.host_rows else {}
     holed = await batches.holed_journals(conn, keys.reporting) if keys.reporting else {}
     inbox = await batches.lock_journals(conn, keys.journals | holed.keys(), keys.hosts)
+    loop_now = rules_.loop_time()
     leases = await batches.lock_leases(conn, keys.leases) if keys.leases else {}
     deployments = await _lock_deployments(conn, keys)
     rows = await batches.lock_rows(
@@ -173,6 +180,7 @@ async def load(conn: Connection, batch: Iterable[Arrived], rules_: Rules) -> Wor
         known |= await batches.lock_deployments(conn, missing, ()) if missing else {}
     world = World(
         now=inbox.now,
+        loop_now=loop_now,
         threshold=rules_.threshold,
         chance=rules_.chance,
         hosts=inbox.hosts | locked,

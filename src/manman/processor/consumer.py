@@ -125,7 +125,8 @@ class EventConsumer:
         """Take what is there (a lone message at once), settle it, acknowledge it."""
         deliveries = await consumer.get_batch(self.batch_max, wait=WAIT_WITH_HELD if self.held else WAIT)
         deliveries = self._without_marks(deliveries)
-        batch = await self._in_order([(d, arrive(d, self.bus.user_id)) for d in deliveries])
+        taken = self.loop_time()
+        batch = await self._in_order([(d, arrive(d, self.bus.user_id, taken)) for d in deliveries])
         while batch:
             part = batch[:1] if _is_suspect(batch[0]) else _together(batch)
             batch = batch[len(part) :]

@@ -45,7 +45,7 @@ def _apply(world: World, arrived: Arrived) -> Outcome:
 
 
 def _settle(world: World, arrived: Arrived, message: Message) -> Outcome:
-    said = _rule(world, message)
+    said = _rule(world, arrived, message)
     return refuse(world, arrived, said) if isinstance(said, Refusal) else said
 
 
@@ -53,12 +53,12 @@ def _replay(world: World, arrived: Arrived, message: Message, number: int) -> Ou
     """A dead letter again: believed only from the control plane, whatever its sequence; it closes or keeps its row."""
     if not arrived.from_control_plane:
         return refuse(world, arrived, Refusal("foreign", "only the control plane may replay a dead letter"))
-    said = _rule(world, message)
+    said = _rule(world, arrived, message)
     world.closed[number] = said.detail if isinstance(said, Refusal) else None
     return Outcome.DEAD if isinstance(said, Refusal) else said
 
 
-def _rule(world: World, message: Message) -> Outcome | Refusal:
+def _rule(world: World, arrived: Arrived, message: Message) -> Outcome | Refusal:
     if message.host_id is not None and message.host_id not in world.hosts:
         return Refusal("unknown_host", f"there is no host {message.host_id}")
     match message.body:
@@ -71,7 +71,7 @@ def _rule(world: World, message: Message) -> Outcome | Refusal:
         case contracts.DeploymentSeen():
             return fold_deployments.seen(world, message, message.body)
         case contracts.HostOnline() | contracts.HostOffline() | contracts.HostReport():
-            return _host_rule(world, message, message.body)
+            return _host_rule(world, arrived, message, message.body)
         case (
             contracts.Heartbeat()
             | contracts.Pulse()
@@ -86,11 +86,14 @@ def _rule(world: World, message: Message) -> Outcome | Refusal:
 
 
 def _host_rule(
-    world: World, message: Message, body: contracts.HostOnline | contracts.HostOffline | contracts.HostReport
+    world: World,
+    arrived: Arrived,
+    message: Message,
+    body: contracts.HostOnline | contracts.HostOffline | contracts.HostReport,
 ) -> Outcome | Refusal:
     match body:
         case contracts.HostOnline():
-            return fold_hosts.online(world, message, body)
+            return fold_hosts.online(world, message, body, got_at=world.got_at(arrived))
         case contracts.HostOffline():
             return fold_hosts.offline(world, message, body)
         case contracts.HostReport():

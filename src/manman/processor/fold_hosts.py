@@ -1,5 +1,7 @@
 """Hosts that come and go, folded. A host leaves by exactly one event and returns by one."""
 
+from datetime import datetime
+
 from msgspec.structs import replace
 
 from manman.domain.hosts import GOODBYE, Heard, HostMoved, Presence, boot_to_exceed, is_newer
@@ -9,8 +11,8 @@ from manman.processor.outcomes import Outcome, Refusal
 from manman.processor.world import World, event_id_of
 
 
-def online(world: World, message: Message, body: contracts.HostOnline) -> Outcome | Refusal:
-    """`status.host.online`: the agent is here; it gets its lease and is asked for a report."""
+def online(world: World, message: Message, body: contracts.HostOnline, *, got_at: datetime) -> Outcome | Refusal:
+    """`status.host.online`: the agent was here at `got_at`; it gets its lease and is asked for a report."""
     heard, journal = world.hosts[body.host_id], _journal(message)
     exceed = None if body.boot is None else boot_to_exceed(body.boot, journal, (heard.boot, heard.journal))
     if exceed is not None:
@@ -21,7 +23,9 @@ def online(world: World, message: Message, body: contracts.HostOnline) -> Outcom
         return Outcome.LATE
     if body.agent_version is not None:
         world.agent_versions[body.host_id] = body.agent_version
-    came_back = returned(world, heard, boot=body.boot, beat=0, journal=journal, event_id=event_id_of(message))
+    came_back = returned(
+        world, heard, boot=body.boot, beat=0, got_at=got_at, journal=journal, event_id=event_id_of(message)
+    )
     world.lease_wanted.add(body.host_id)
     world.ask_report(body.host_id, boot=world.hosts[body.host_id].boot)
     return Outcome.APPLIED if came_back else Outcome.UNCHANGED
@@ -37,10 +41,12 @@ def returned(
     *,
     boot: int | None,
     beat: int | None,
+    got_at: datetime,
     journal: str | None = None,
     event_id: str | None = None,
 ) -> bool:
-    """Take a sign of life that is newer than the known one; True when the host had been away."""
+    """Take a sign of life that is newer than the known one; True when the host had been away. What it was since this process got
+    that, nobody knows: a transaction that waited for the database must not make it heard now."""
     was = world.presence(heard.host_id)
     at = (boot, beat or 0) if boot is not None else (heard.boot, heard.beat if heard.beat != GOODBYE else 0)
     away = was is not Presence.ONLINE
@@ -50,7 +56,7 @@ def returned(
             online=True,
             boot=at[0],
             beat=max(at[1], heard.beat) if at[0] == heard.boot and heard.beat != GOODBYE else at[1],
-            last_seen=world.now,
+            last_seen=got_at if heard.last_seen is None else max(heard.last_seen, got_at),
             journal=journal or heard.journal,
             # Who has no boot is no agent of ours: it never reports, so none is waited for.
             returned_at=world.now if away and was is not Presence.NEW and at[0] > 0 else heard.returned_at,

@@ -51,12 +51,14 @@ class Stray:
 class World:
     """Locked rows (by their keys), changed as the fold goes on; what changed is what `store` saves.
 
-    `now` is the database's clock at the load; `threshold` that of silent hosts. `hosts` holds every host that exists.
+    `now` is the database's clock at the load, `loop_now` the loop's; `threshold` that of silent hosts. `hosts` holds every host that
+    exists.
     """
 
     now: datetime
     threshold: timedelta
     chance: Chance
+    loop_now: float = 0.0
     hosts: dict[HostId, Heard] = field(default_factory=dict)
     seen: dict[Journal, Ranges] = field(default_factory=dict)
     leases: dict[HostId, Ranges] = field(default_factory=dict)
@@ -142,6 +144,12 @@ class World:
 
     # ---- hosts
 
+    def got_at(self, arrived: "Arrived") -> datetime:
+        """When this process got a message, by the database's clock: it may have waited here long since."""
+        if arrived.taken is None:
+            return self.now
+        return self.now - timedelta(seconds=max(0.0, self.loop_now - arrived.taken))
+
     def presence(self, host_id: HostId) -> Presence:
         """What the row says of a host: a goodbye is a beat that nothing of its boot exceeds."""
         heard = self.hosts[host_id]
@@ -211,7 +219,8 @@ def event_id_of(message: Message) -> str | None:
 
 
 class Arrived(msgspec.Struct, frozen=True, kw_only=True):
-    """One message of a batch: the bytes as they came, and what they mean (or why they mean nothing: `malformed`)."""
+    """One message of a batch: the bytes as they came, and what they mean (or why they mean nothing: `malformed`). `taken` is when
+    this process got it, by the loop's clock."""
 
     key: str
     headers: dict[str, Any]
@@ -219,6 +228,7 @@ class Arrived(msgspec.Struct, frozen=True, kw_only=True):
     message: Message | None = None
     malformed: str | None = None
     from_control_plane: bool = False
+    taken: float | None = None
 
     @property
     def journal(self) -> Journal | None:
