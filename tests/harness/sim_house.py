@@ -60,6 +60,7 @@ class House:
     _marks: tuple[int, int] = (0, 0)
     _lives: int = 0
     _unspooled: set[int] = field(default_factory=set)
+    _forgot: bool = False
 
     # ---- lives
 
@@ -220,16 +221,18 @@ class House:
         for machine in self.machines:
             if up and self.agents[machine.host_id].speaks and not machine.disk.waiting:
                 self._unspooled.discard(machine.host_id)
-        if self._unspooled or await self._forgotten_queues():
+        if self._unspooled or await self._forgets_queues():
             self.later(0.5, self._await_spools)
         else:
             self.later(self.plan.agrees_within, self._compare)
 
-    async def _forgotten_queues(self) -> set[str]:
-        """Queues of what hosts say that belong to no generation in the rows."""
+    async def _forgets_queues(self) -> bool:
+        """Whether there were queues of what hosts say that belong to no generation in the rows, and they are not emptied yet."""
         rows = await self.database.monitor.fetch("SELECT generation, partitions FROM partition_generations")
         known = {topics.partition(topics.EVENTS_QUEUE, g, n, of) for g, of in rows for n in range(of)}
-        return {name for name in self.broker.queues if name.startswith(topics.EVENTS_QUEUE)} - known
+        there = {name for name in self.broker.queues if name.startswith(topics.EVENTS_QUEUE)}
+        self._forgot = bool(there - known) or (self._forgot and len(rows) > 1)
+        return self._forgot
 
     async def _compare(self) -> None:
         """Where rows and machines differ, and still do a moment later: that is not on its way."""
