@@ -236,5 +236,10 @@ ALL: dict[str, Mutation] = {
     "the wish taken back": Mutation(too_late, ("wish taken back",)),
     "the last-said seen_version": Mutation(forgotten, ("last-said seen_version",)),
     "the run numbers": Mutation(started_anew, agents="by version", more={"controls": {"calm": 1}}),
-    "the comparison of live ids": Mutation(back_unheard, ("comparison of live ids",), more={"controls": {"calm": 1}}),
+    "the comparison of live ids": Mutation(
+        back_unheard,
+        ("comparison of live ids", "report that stays due"),
+        with_it=("report that stays due",),
+        more={"controls": {"calm": 1}},
+    ),
 }

@@ -14,7 +14,7 @@ from manman.processor.service import Transactions
 from manman.processor.sweeps import deadlines
 from manman.processor.sweeps import reports as report_sweep
 from manman.processor.sweeps import wishes as wish_sweep
-from manman.store import batches, events, hosts, leadership, outbox, save
+from manman.store import batches, events, hosts, leadership, outbox, save, sweeps
 from manman.store.sql import together
 
 
@@ -130,6 +130,15 @@ def no_comparison() -> None:
     report_sweep.Differing.step = step  # type: ignore[method-assign]
 
 
+def no_due_reports() -> None:
+    """A report that is wanted is asked for once."""
+
+    async def note_reports(conn: Any, **_: Any) -> None:
+        pass
+
+    sweeps.note_reports = note_reports
+
+
 OFF = {
     "inbox": no_inbox,
     "inbox as a set": a_mark_for_the_inbox,
@@ -143,4 +152,5 @@ OFF = {
     "wish taken back": no_taking_back,
     "last-said seen_version": the_highest_seen,
     "comparison of live ids": no_comparison,
+    "report that stays due": no_due_reports,
 }

@@ -18,6 +18,7 @@ from harness.sim_plan import Plan
 from harness.sim_time import Event, Process, Scheduler
 from manman.domain import hosts
 from manman.domain.ids import HostId
+from manman.events import topics
 from manman.store import batches
 
 SAMPLES_EVERY = 7.0
@@ -59,6 +60,7 @@ class House:
     _marks: tuple[int, int] = (0, 0)
     _lives: int = 0
     _unspooled: set[int] = field(default_factory=set)
+    _forgot: bool = False
 
     # ---- lives
 
@@ -213,15 +215,24 @@ class House:
         await self._await_spools()
 
     async def _await_spools(self) -> None:
-        """Everybody is up, and each agent's spool was empty once: now the rows have their time to agree."""
+        """Everybody is up, each agent's spool was empty once, and no queue that a restored database has forgotten is left: now the
+        rows have their time to agree."""
         up = not any(p.dead for p in [*(r.process for r in self.replicas), *(a.process for a in self.agents.values())])
         for machine in self.machines:
             if up and self.agents[machine.host_id].speaks and not machine.disk.waiting:
                 self._unspooled.discard(machine.host_id)
-        if self._unspooled:
+        if self._unspooled or await self._forgets_queues():
             self.later(0.5, self._await_spools)
         else:
             self.later(self.plan.agrees_within, self._compare)
+
+    async def _forgets_queues(self) -> bool:
+        """Whether there were queues of what hosts say that belong to no generation in the rows, and they are not emptied yet."""
+        rows = await self.database.monitor.fetch("SELECT generation, partitions FROM partition_generations")
+        known = {topics.partition(topics.EVENTS_QUEUE, g, n, of) for g, of in rows for n in range(of)}
+        there = {name for name in self.broker.queues if name.startswith(topics.EVENTS_QUEUE)}
+        self._forgot = bool(there - known) or (self._forgot and len(rows) > 1)
+        return self._forgot
 
     async def _compare(self) -> None:
         """Where rows and machines differ, and still do a moment later: that is not on its way."""

@@ -36,14 +36,14 @@ class Repartitioning:
     events: str
     loop_time: Callable[[], float]
     refused: str | None = None
-    bound: tuple[int, float] | None = None  # which generation, and when it was bound (again)
+    bound: tuple[int, int, float] | None = None  # which generation in which epoch, and when it was bound (again)
     looked: int | None = None  # the epoch in which the broker has no generation that the database does not know
 
     async def step(self) -> bool:
         """Make the next step if there is one; whether it was made."""
         async with self.lease.transaction() as conn:
             state = await partitions.state(conn, self.lease.name)
-        await self._bind_again(state.begun)
+        await self._bind_again(state)
         step = await self._forgotten(state) or next_step(state.wanted, state.begun, state.now, led_for=state.led_for)
         if step is None:
             self.refused = None
@@ -83,15 +83,16 @@ class Repartitioning:
             async with self.lease.transaction() as conn:
                 await partitions.note(conn, step)
 
-    async def _bind_again(self, begun: tuple[Generation, ...]) -> None:
-        """The way that is bound now is bound, whatever became of the broker."""
-        bound = [one for one in begun if one.bound_at is not None]
+    async def _bind_again(self, state: State) -> None:
+        """The way that is bound now is bound, whatever became of the broker, and at once where the database was restored."""
+        bound = [one for one in state.begun if one.bound_at is not None]
         if not bound:
             return
         newest, now = bound[-1], self.loop_time()
-        if self.bound is None or self.bound[0] != newest.number or now - self.bound[1] > BOUND_AGAIN_EVERY:
+        known = (newest.number, state.epoch)
+        if self.bound is None or self.bound[:2] != known or now - self.bound[2] > BOUND_AGAIN_EVERY:
             await self._bind(newest.number, newest.partitions)
-            self.bound = newest.number, now
+            self.bound = *known, now
 
     async def _forgotten(self, state: State) -> Step | None:
         """A generation that a restored database has forgotten is begun again: what hosts say is routed there, and somebody must
