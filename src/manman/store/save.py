@@ -115,8 +115,10 @@ async def _save_deployments(conn: Connection, changes: Changes) -> None:
 
 def _known_sessions(changes: Changes) -> Iterator[Part]:
     ended = [s for s in changes.updated if s.status in FINAL]
-    running = [s for s in changes.updated if s.status is Status.RUNNING]
-    others = [s for s in changes.updated if s.status not in FINAL and s.status is not Status.RUNNING]
+    # One batch may bring it to run and on to stopping: what it came to in between counts too.
+    began = {m.after.id for m in changes.moved if m.to is Status.RUNNING}
+    running = [s for s in changes.updated if s.status not in FINAL and s.id in began]
+    others = [s for s in changes.updated if s.status not in FINAL and s.id not in began]
     if ended:
         yield sessions.update_session_end(ended, changes.moved)
     if others:
