@@ -133,8 +133,8 @@ async def test_hosts_that_fall_silent_are_found_together_and_their_sessions_are_
 
     async def silent_but_three() -> bool:
         await asyncio.gather(*(agent.heartbeat() for agent in agents[3:]))
-        rows = await home.value("SELECT count(*) FROM host_heartbeats WHERE NOT online AND host = ANY ($1)", first)
-        return bool(rows == 3)
+        marked = "SELECT count(*) FROM host_history WHERE to_status = 'stale' AND host = ANY ($1)"
+        return bool(await home.value(marked, first) == 3)
 
     await home.until("the first three of twelve marked", silent_but_three)
     for agent in agents[:3]:
