@@ -100,23 +100,21 @@ class Repartitioning:
         if self.looked == state.epoch or not may_act(state.led_for) or not state.begun:
             return None
         first = state.begun[-1].number + 1
-        if not any(one.partitions == 1 for one in state.begun) and await self._exists(self.events):
-            return Step(do=Do.BEGIN, number=first, partitions=1)
+        if not any(one.partitions == 1 for one in state.begun) and await self._waiting(self.events) is not None:
+            return self._found(first, 1)
         for number in range(first, first + FORGOTTEN_MOST):
             count = 0
-            while await self._exists(topics.partition(self.events, number, count, MOST)):
+            while await self._waiting(topics.partition(self.events, number, count, MOST)) is not None:
                 count += 1
             if count > 1:
-                return Step(do=Do.BEGIN, number=number, partitions=count)
+                return self._found(number, count)
         self.looked = state.epoch
         return None
 
-    async def _exists(self, queue: str) -> bool:
-        try:
-            await self.bus.depth(queue)
-        except QueueMissing:
-            return False
-        return True
+    def _found(self, number: int, count: int) -> Step:
+        hint = "its queues are emptied and taken away, then there are as many as were asked for"
+        log.warning("partitions_found", generation=number, partitions=count, hint=hint)
+        return Step(do=Do.BEGIN, number=number, partitions=count)
 
     async def _bind(self, number: int, count: int) -> None:
         wanted = topology.event_queues(self.events, number, count) + topology.event_route(self.events, number, count)
@@ -145,7 +143,7 @@ class Repartitioning:
     async def _delete(self, step: Step) -> Step:
         """Remove what is empty and unbound; what came too late nevertheless is consumed first."""
         queues = self._queues(step.number, step.partitions)
-        if any(await asyncio.gather(*(self._holds(queue) for queue in queues))):
+        if any(await asyncio.gather(*(self._waiting(queue) for queue in queues))):
             return Step(do=Do.REOPEN, number=step.number, partitions=step.partitions)
         if step.partitions > 1:
             await self.bus.delete_exchange(topics.partitions_exchange(step.number))
@@ -153,8 +151,9 @@ class Repartitioning:
             await self.bus.delete_queue(queue)
         return step
 
-    async def _holds(self, queue: str) -> bool:
+    async def _waiting(self, queue: str) -> int | None:
+        """How many messages wait there; None where there is no such queue."""
         try:
-            return (await self.bus.depth(queue)).ready > 0
+            return (await self.bus.depth(queue)).ready
         except QueueMissing:
-            return False
+            return None
