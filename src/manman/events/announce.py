@@ -217,13 +217,15 @@ def _session_event(session: Session, names: SessionNames, status: str, at: datet
 def _session_row(body: SessionEvent, session: Session, event_id: str, traceparent: str | None) -> OutboxRow:
     key = f"manman.session.{body.status}"
     public = key in topics.PUBLIC
+    subject = f"sessions/{session.id}"
     return OutboxRow(
         event_id=event_id,
         type=key,
         key=key,
         body=encode_body(body),
         exchange=topics.EXTERNAL if public else None,
-        headers=_headers(event_id, key, f"sessions/{session.id}", body.at, session.number, traceparent),
+        # What is only watched goes over no broker.
+        headers=_headers(event_id, key, subject, body.at, session.number, traceparent) if public else {},
         host_id=session.host_id,
         session_id=session.id,
         deployment_id=session.deployment_id,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+import msgspec
+
 from manman.domain.ids import DeploymentId, HostId, SessionId
+from manman.events.envelope import Header
 from manman.events.outbox import OutboxRow
 from manman.store.pool import Connection, Row
 from manman.store.sql import Part, load, rows, together
@@ -42,26 +45,42 @@ async def insert(conn: Connection, messages: Sequence[OutboxRow], *, beside: Seq
     await together(conn, [*beside, _insertion(messages)] if messages else beside)
 
 
+class _Row(msgspec.Struct, omit_defaults=True, gc=False):
+    """A row as it travels: what it does not say is left out, and the key where it is the type."""
+
+    event_id: str
+    type: str
+    key: str | None = None
+    exchange: str | None = None
+    headers: Mapping[str, Header] | None = None
+    host: int | None = None
+    session: int | None = None
+    deployment: int | None = None
+    sequence: int | None = None
+    public: bool = False
+    ttl: str | None = None
+
+
 def _insertion(messages: Sequence[OutboxRow]) -> Part:
     """Bodies travel beside the rows: what is nested in JSON is read twice."""
     bodies = [row.encoded.decode() for row in messages]
     return Part(sql["insert"], (rows([_values(row) for row in messages]), bodies))
 
 
-def _values(row: OutboxRow) -> dict[str, Any]:
-    return {
-        "event_id": row.event_id,
-        "type": row.type,
-        "exchange": row.exchange,
-        "key": row.key,
-        "headers": row.headers,
-        "host": row.host_id,
-        "session": row.session_id,
-        "deployment": row.deployment_id,
-        "sequence": row.sequence,
-        "public": row.public,
-        "ttl": None if row.ttl is None else f"{row.ttl / _MICROSECOND:.0f} us",
-    }
+def _values(row: OutboxRow) -> _Row:
+    return _Row(
+        row.event_id,
+        row.type,
+        None if row.key == row.type else row.key,
+        row.exchange,
+        row.headers or None,
+        row.host_id,
+        row.session_id,
+        row.deployment_id,
+        row.sequence,
+        row.public,
+        None if row.ttl is None else f"{row.ttl / _MICROSECOND:.0f} us",
+    )
 
 
 async def commands(conn: Connection, limit: int, *, held_up: Collection[int] = ()) -> list[Waiting]:

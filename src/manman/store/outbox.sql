@@ -1,8 +1,8 @@
 -- name: insert
 -- In the order given; the table's trigger wakes the relay at the commit.
 INSERT INTO outbox (event_id, type, exchange, key, body, headers, host, session, deployment, sequence, public, ttl, created_at)
-SELECT u.event_id, u.type, u.exchange, u.key, u.body::json, u.headers, u.host, u.session, u.deployment, u.sequence, u.public, u.ttl,
-       clock()
+SELECT u.event_id, u.type, u.exchange, coalesce(u.key, u.type), u.body::json, coalesce(u.headers, '{}'), u.host, u.session,
+       u.deployment, u.sequence, coalesce(u.public, false), u.ttl, clock()
 FROM ROWS FROM (json_to_recordset($1::text::json)
                 AS (event_id uuid, type text, exchange text, key text, headers json, host bigint, session bigint,
                     deployment bigint, sequence bigint, public boolean, ttl interval), unnest($2::text[]))

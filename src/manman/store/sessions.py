@@ -19,6 +19,9 @@ sql = load(__name__)
 START_DEADLINE = timedelta(seconds=120)
 
 _STEPS = (Status.STARTING, Status.STOPPING)
+_MOVING = ("detail", "progress", "players", "progressed_at")
+_ENDING = ("started_at", "ended_at", "exit_code", "signal", "reason")
+_BEGUN = ("cause", "created_at", "config", "config_revision", "deployment_version", "launch")
 
 
 def insert(rows: Sequence[Session], moved: Iterable[Moved] = (), *, deadline: timedelta = START_DEADLINE) -> Part:
@@ -30,18 +33,13 @@ def insert(rows: Sequence[Session], moved: Iterable[Moved] = (), *, deadline: ti
     values = [
         {
             **_moves(row, times),
+            **_end(row, plans),
+            **_said(row, _BEGUN),
             "host": row.host_id,
             "deployment": row.deployment_id,
             "run": row.run,
             "begun_version": row.begun_version,
             "previous": row.previous_session_id,
-            "cause": row.cause,
-            "created_at": row.created_at,
-            "config": row.config,
-            "config_revision": row.config_revision,
-            "deployment_version": row.deployment_version,
-            "launch": row.launch,
-            **_end(row, plans),
         }
         for row in rows
     ]
@@ -73,31 +71,28 @@ def update_session_end(rows: Sequence[Session], moved: Iterable[Moved] = ()) -> 
 
 def _moves(row: Session, times: Mapping[tuple[SessionId, Status], datetime]) -> dict[str, Any]:
     """What any status may change."""
-    return {
+    moves = {
         "id": row.id,
         "status": row.status,
         "desired": row.desired,
         "number": row.number,
         "at": row.at,
-        "detail": row.detail,
-        "progress": row.progress,
-        "players": row.players,
-        "progressed_at": row.progressed_at,
-        "starting_at": times.get((row.id, Status.STARTING)),
-        "stopping_at": times.get((row.id, Status.STOPPING)),
+        **_said(row, _MOVING),
     }
+    for status in _STEPS:
+        if at := times.get((row.id, status)):
+            moves[f"{status.value}_at"] = at
+    return moves
 
 
 def _end(row: Session, plans: Mapping[SessionId, Restart]) -> dict[str, Any]:
     """What only an end says."""
-    return {
-        "started_at": row.started_at,
-        "ended_at": row.ended_at,
-        "exit_code": row.exit_code,
-        "signal": row.signal,
-        "reason": row.reason,
-        "restart": plans.get(row.id),
-    }
+    return {**_said(row, _ENDING), "restart": plans.get(row.id)}
+
+
+def _said(row: Session, names: Sequence[str]) -> dict[str, Any]:
+    """What of it is there: what is left out reads as none, and costs nothing to read."""
+    return {name: value for name in names if (value := getattr(row, name)) is not None}
 
 
 def _times(moved: Iterable[Moved]) -> Mapping[tuple[SessionId, Status], datetime]:
