@@ -37,11 +37,8 @@ class Place:
 
 def start_database() -> postgres.Postgres:
     """The PostgreSQL of a bench run: a commit is on the disk when it says so, which the one that tests share leaves out."""
-    server = postgres.Postgres(shared.home() / DATABASE)
-    usual = dict(postgres.SETTINGS)
-    postgres.SETTINGS.update(DURABLE)
+    server = postgres.Postgres(shared.home() / DATABASE, settings=DURABLE)
     server.start()
-    postgres.SETTINGS.update(usual)
     # One that has run for a while uses its WAL files again, a fresh one makes each with a pass over all of it.
     for statement in (WAL, "CHECKPOINT", "CHECKPOINT"):
         postgres.execute(server.url(), statement)
