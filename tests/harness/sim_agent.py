@@ -12,7 +12,7 @@ from harness.sim_machine import Disk, Entry, Game, Machine
 from harness.sim_time import Event, Process, Scheduler
 from manman.domain import ranges, restarts, wishes
 from manman.domain.ids import DeploymentId, SessionId, uuid7
-from manman.domain.restarts import Again, Ending, GiveUp, Nothing
+from manman.domain.restarts import Again, Ending, GaveUp, GiveUp, Nothing
 from manman.domain.sessions import Desired
 from manman.errors import Malformed, Transient
 from manman.events import codec, contracts, envelope, topics, topology
@@ -440,13 +440,16 @@ class SimAgent:
             self.tell(middle)
         self.tell(msgspec.structs.replace(session, status=word, at=self.now))
         if after.gave_up is not None and after.gave_up != before.gave_up:
-            body = contracts.DeploymentStatus(
-                deployment_id=after.deployment_id,
-                host_id=self.machine.host_id,
-                reason=after.gave_up,
-                desired_version=after.desired_version,
-            )
-            self.say("deployment", "gave_up", body)
+            self._gave_up(after)
+
+    def _gave_up(self, held: HeldDeployment) -> None:
+        body = contracts.DeploymentStatus(
+            deployment_id=held.deployment_id,
+            host_id=self.machine.host_id,
+            reason=held.gave_up,
+            desired_version=held.desired_version,
+        )
+        self.say("deployment", "gave_up", body)
 
     def _after_end(self, session: HeldSession, ending: Ending) -> HeldDeployment:
         held = self.held(session.deployment_id)
@@ -502,7 +505,9 @@ class SimAgent:
             left = session.until - self.time.now
         if left <= 0:
             del self.disk.sessions[session.session_id]
-            self.keep(msgspec.structs.replace(held, session=None))
+            held = msgspec.structs.replace(held, session=None, due=None, gave_up=GaveUp.START_TIMEOUT.value)
+            self.keep(held)
+            self._gave_up(held)
             return
         due = self.fetched.setdefault(session.session_id, self.time.now + self._fetching())
         if self.time.now >= due:

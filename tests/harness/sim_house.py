@@ -182,13 +182,18 @@ class House:
         if not wanted or machine.live(number):
             machine.idle.pop(number, None)
             return
-        life = self.agents[machine.host_id].bus.life
-        since, known = machine.idle.setdefault(number, (now, life))
+        agent = self.agents[machine.host_id]
+        life = agent.bus.life
+        since, whose, known = machine.idle.get(number, (now, agent, life))
+        if whose is not agent:
+            # Another life of it began between two looks: that one has all its time.
+            since, known = now, life
+        machine.idle[number] = (since, agent, known)
         backoff = max(0.0, (held.due.at - machine.skew - self.time.moment(since)).total_seconds()) if held.due else 0.0
         # Each connection that it loses meanwhile keeps its name from it: until it is back, another agent may have that.
         if now - since > backoff + BACK_WITHIN + (life - known) * EXCLUSIVE_HELD:
             machine.overdue.append((since, now, number))
-            machine.idle[number] = (now, life)
+            machine.idle[number] = (now, agent, life)
 
     # ---- the end
 

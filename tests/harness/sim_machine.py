@@ -66,8 +66,8 @@ class Machine:
 
     `restored`: its disk came back from a copy, or another agent spoke with its identity (`cloned`). `twin_of`: it is that other one.
     `mark` is what no other machine has. `named`: which boot had the identity of its host since when, a copy's too.
-    `idle` is since when nothing plays of a deployment that should, with the connections that its agent had lost by then; `overdue`
-    those that did not play again in time.
+    `idle` is since when nothing plays of a deployment that should, with its agent and the connections that this had lost by then;
+    `overdue` those that did not play again in time.
     """
 
     host_id: HostId
@@ -88,7 +88,7 @@ class Machine:
     deadlines: dict[int, float] = field(default_factory=dict)
     cloned: bool = False
     twin_of: "Machine | None" = None
-    idle: dict[int, tuple[float, int]] = field(default_factory=dict)
+    idle: dict[int, tuple[float, object, int]] = field(default_factory=dict)
     overdue: list[tuple[float, float, int]] = field(default_factory=list)
     reused: list[int] = field(default_factory=list)
 

@@ -71,6 +71,7 @@ async def test_a_start_without_its_launch_waits_with_a_detail_and_is_over_in_its
         (it.launches / "5.json").unlink()
         await it.tell("start", session_id=101, run=2, desired_version=3, within=0.5, deployment_version=9, **common)
         await eventually(lambda: "start_missed_its_time" in it.log())
+        assert (await it.deployment("gave_up")).reason == "start_timeout"
         it.put(demo(5, version=9))
         await it.tell("report", command_id="late")
         report = (await it.hear(lambda m: getattr(m.body, "command_id", None) == "late")).body

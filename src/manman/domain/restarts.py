@@ -38,6 +38,7 @@ class GaveUp(StrEnum):
     ENDED = "ended"
     NEVER = "never"
     NOT_ON_BOOT = "not_on_boot"
+    START_TIMEOUT = "start_timeout"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from manman.domain.restarts import Ending
+from manman.domain.restarts import Ending, GaveUp
 from manman.events import contracts
 from manman.host import following
 from manman.host.deployments import HeldDeployment
@@ -94,6 +94,13 @@ def _finish(
             means.move(held, word, at)
         if deployment.gave_up is not None and deployment.gave_up != before.gave_up:
             _gave_up(means, deployment)
+
+
+def give_up(means: Means, deployment: HeldDeployment, reason: GaveUp) -> None:
+    """Keep the deployment with nothing that follows, and tell why; in the caller's write."""
+    deployment = msgspec.structs.replace(deployment, due=None, gave_up=reason.value)
+    means.holdings.keep(deployment)
+    _gave_up(means, deployment)
 
 
 def _gave_up(means: Means, deployment: HeldDeployment) -> None:

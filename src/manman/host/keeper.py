@@ -14,6 +14,7 @@ import msgspec
 
 from manman.domain import restarts, wishes
 from manman.domain.ids import DeploymentId, SessionId
+from manman.domain.restarts import GaveUp
 from manman.errors import ManManError
 from manman.host import ending, reports
 from manman.host.deployments import Due, HeldDeployment
@@ -168,10 +169,11 @@ class Keeper:
         return session.until - self._means.monotonic()
 
     def _give_up_start(self, held: HeldDeployment, session: HeldSession) -> float | None:
-        """Its time is over without a launch: the sweep ends the row; here nothing is begun for this version any more."""
+        """Its time is over without a launch: the sweep ends the row; here nothing is begun for this version any more, and where the
+        row is gone, with a restored database, nobody else would say so."""
         with self._means.journal.write():
             self._means.holdings.forget_session(session.session_id)
-            self._means.holdings.keep(msgspec.structs.replace(held, session=None))
+            ending.give_up(self._means, msgspec.structs.replace(held, session=None), GaveUp.START_TIMEOUT)
         log.warning("start_missed_its_time", session_id=session.session_id, detail=session.detail)
         return 0.0
 

@@ -100,6 +100,7 @@ GAVE_UP: Final[dict[str, str]] = {
     "ended": "It ended as expected, and its restart policy leaves it so.",
     "never": "Its restart policy is never; nothing starts it again by itself.",
     "not_on_boot": "Its machine restarted, and it does not start on boot.",
+    "start_timeout": "Its host got no launch in time; start it again.",
 }
 
 GAVE_UP_SHORT: Final[dict[str, str]] = {
@@ -107,6 +108,7 @@ GAVE_UP_SHORT: Final[dict[str, str]] = {
     "ended": "ended as expected",
     "never": "restart policy is never",
     "not_on_boot": "does not start on boot",
+    "start_timeout": "no launch in time",
 }
 
 _CAUSES: Final[dict[str, str]] = {

@@ -200,7 +200,9 @@ class Deployment(_message.Message):
     start_on_boot: _builtins.bool
     suspended: _builtins.bool
     gave_up: _builtins.str
-    """Why its host begins nothing by itself any more: "limit", "ended", "never", "not_on_boot"; empty while it does."""
+    """Why its host begins nothing by itself any more: "limit", "ended", "never", "not_on_boot", "start_timeout"; empty
+    while it does.
+    """
     session_id: _builtins.int
     """The latest session, live or over."""
     version: _builtins.int

@@ -430,7 +430,7 @@ class Deployment(Noun, frozen=True, kw_only=True):
     restart: RestartPolicy | None = None
     start_on_boot: bool | None = None
     suspended: bool = False
-    # Why its host begins nothing by itself any more: "limit", "ended", "never", "not_on_boot"; empty while it does.
+    # Why its host begins nothing by itself any more: "limit", "ended", "never", "not_on_boot", "start_timeout"; empty while it does.
     gave_up: str = ""
     # The latest session, live or over.
     session_id: int | None = None
