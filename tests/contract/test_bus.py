@@ -112,6 +112,18 @@ async def test_messages_come_in_the_order_they_were_published(bus: Bus, word: st
     assert seen == [str(n) for n in range(200)]
 
 
+async def test_what_is_published_apart_arrives_as_anything_else_and_may_be_said_any_number_of_times(
+    bus: Bus, word: str
+) -> None:
+    await bus.declare(bound(Queue(name=word), f"{word}.#"))
+    lost = Outgoing(exchange=EXCHANGE, key=f"nobody.{word}", body=b"", mandatory=True)
+    for first in range(0, 60, 3):
+        batch = [*says(f"{word}.x", *range(first, first + 3)), lost]
+        assert await bus.publish(batch, apart=True, patience=SOON) == [Outcome.CONFIRMED] * 3 + [Outcome.UNROUTABLE]
+    async with bus.consume(word, 100) as consumer:
+        assert bodies(await get(consumer, 60)) == [str(n) for n in range(60)]
+
+
 async def test_one_ack_settles_all_before_it_and_nothing_after(bus: Bus, word: str) -> None:
     await bus.declare(bound(Queue(name=word), f"{word}.#"))
     await bus.publish(says(f"{word}.x", *range(6)))

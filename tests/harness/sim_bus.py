@@ -17,6 +17,7 @@ from harness.sim_time import Event, Process, Scheduler
 from manman.errors import ManManError, Unavailable
 from manman.events import topics
 from manman.events.bus import (
+    PATIENCE,
     Delivery,
     Depth,
     Kind,
@@ -319,7 +320,9 @@ class Bus:
         self.broker.declare(topology, self)
         self.locks |= {q.name: Topology(queues=(q,)) for q in topology.queues if q.kind is Kind.EXCLUSIVE}
 
-    async def publish(self, batch: Sequence[Outgoing]) -> list[Outcome]:
+    async def publish(
+        self, batch: Sequence[Outgoing], *, apart: bool = False, patience: timedelta = PATIENCE
+    ) -> list[Outcome]:
         life = self.life
         await self.point()
         outcomes = []

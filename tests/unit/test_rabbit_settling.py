@@ -1,14 +1,18 @@
 """What is settled by one frame and what by its own; whose confirm is whose, in whatever order they come."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
+import pytest
 from harness.wire import Wire, message, method, read
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pika import spec
 
-from manman.events.bus import Outcome, Outgoing
+from manman.errors import Unavailable
+from manman.events.bus import Outcome, Outgoing, Unanswered
+from manman.events.rabbit import leaders
 from manman.events.rabbit.consumer import Settled
 from manman.events.rabbit.publisher import Publisher
 
@@ -76,6 +80,24 @@ def test_every_call_gets_its_own_outcomes_in_order(batches: list[list[bool]], ch
     finally:
         loop.close()
     assert [len(batch) for batch in found] == [len(batch) for batch in batches]
+
+
+async def test_what_nothing_is_heard_of_has_no_outcome_and_the_channel_is_left_with_all_that_waits_on_it() -> None:
+    wire = Wire()
+    publisher = Publisher(wire.open(1), "guest")
+    publisher._channel.confirmed = publisher._confirmed
+    first = asyncio.ensure_future(publisher.publish([outgoing(False)] * 4, timedelta(seconds=0.05)))
+    behind = asyncio.ensure_future(publisher.publish([outgoing(False)]))
+    await asyncio.sleep(0)
+    wire.hear(method(1, spec.Basic.Ack(1)) + method(1, spec.Basic.Nack(3)))
+    with pytest.raises(Unanswered) as raised:
+        await first
+    assert raised.value.outcomes == [Outcome.CONFIRMED, None, Outcome.NACKED, None]
+    assert leaders.COMMAND in str(raised.value.hint)
+    with pytest.raises(Unavailable):
+        await behind
+    assert not publisher.usable
+    wire.hear(method(1, spec.Basic.Ack(5, True)))  # too late, and nobody's
 
 
 def test_closing_a_channel_cancels_nothing_first() -> None:

@@ -26,6 +26,7 @@ from manman.events.envelope import Header
 
 NO_HEADERS: Mapping[str, Header] = MappingProxyType({})
 NO_DELIVERY_LIMIT = 1_000_000
+PATIENCE = timedelta(seconds=30)
 
 
 class Outcome(StrEnum):
@@ -182,6 +183,15 @@ class QueueLeaderless(Unavailable):
     """The queue is there and nobody at the broker leads it: nothing comes out or goes in. The hint is what an operator does."""
 
 
+class Unanswered(Unavailable):
+    """The broker is there and confirmed nothing more. `outcomes` are the batch's, None where there was no answer; the first of these is
+    what a queue holds up, since one channel is handled in order. The hint is what an operator does."""
+
+    def __init__(self, detail: str, outcomes: Sequence[Outcome | None], *, hint: str | None = None) -> None:
+        super().__init__(detail, hint=hint)
+        self.outcomes = outcomes
+
+
 class QueueLocked(Transient):
     """Another connection holds the exclusive queue; its own dead one may, for up to 8 s."""
 
@@ -272,11 +282,17 @@ class Bus(Protocol):
         `lasting`."""
         ...
 
-    async def publish(self, batch: Sequence[Outgoing]) -> list[Outcome]:
+    async def publish(
+        self, batch: Sequence[Outgoing], *, apart: bool = False, patience: timedelta = PATIENCE
+    ) -> list[Outcome]:
         """Publishes in order and waits for every confirm; one outcome for each message.
 
         Raises `Unavailable` when the connection went before the last confirm: which of them arrived is then unknown,
-        and the caller repeats the whole batch.
+        and the caller repeats the whole batch. Raises `Unanswered` when nothing was confirmed for `patience`: what has no outcome may
+        arrive yet.
+
+        A queue that answers nothing holds up what is published behind it. What is `apart` holds up nothing else and has no order to
+        other calls: a connection of its own is opened for it. A batch of perishable messages has a way of its own too.
         """
         ...
 
@@ -323,5 +339,6 @@ __all__ = [
     "QueueLocked",
     "QueueMissing",
     "Topology",
+    "Unanswered",
     "Unsupported",
 ]

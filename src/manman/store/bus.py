@@ -18,7 +18,7 @@ import msgspec
 
 from manman.domain.ids import Chance
 from manman.errors import ManManError, OutOfReach, Unavailable
-from manman.events.bus import Consumer, Depth, Outcome, Outgoing, QueueMissing, Topology
+from manman.events.bus import PATIENCE, Consumer, Depth, Outcome, Outgoing, QueueMissing, Topology
 from manman.events.rabbit import keeping
 from manman.observability import get_logger
 from manman.store import bus_consumer, bus_publish, bus_queues
@@ -126,7 +126,10 @@ class PostgresBus:
     async def delete_exchange(self, exchange: str) -> None:
         """Exchanges are names here: there is nothing to remove."""
 
-    async def publish(self, batch: Sequence[Outgoing]) -> list[Outcome]:
+    async def publish(
+        self, batch: Sequence[Outgoing], *, apart: bool = False, patience: timedelta = PATIENCE
+    ) -> list[Outcome]:
+        # A transaction for each call: no queue holds up another, and how long a database may be silent is the pool's to say.
         if not batch:
             return []
         async with self.work() as conn:

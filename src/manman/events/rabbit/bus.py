@@ -12,7 +12,7 @@ import pika
 
 from manman.domain.ids import Chance
 from manman.errors import ManManError, OutOfReach, Unavailable
-from manman.events.bus import Consumer, Depth, Outcome, Outgoing, Topology
+from manman.events.bus import PATIENCE, Consumer, Depth, Outcome, Outgoing, Topology
 from manman.events.rabbit import declaring, keeping, link
 from manman.events.rabbit.consumer import RabbitConsumer
 from manman.events.rabbit.lane import LaneConnection
@@ -122,10 +122,14 @@ class RabbitBus:
     async def unbind(self, topology: Topology) -> None:
         await declaring.unbind(self._live(), topology)
 
-    async def publish(self, batch: Sequence[Outgoing]) -> list[Outcome]:
+    async def publish(
+        self, batch: Sequence[Outgoing], *, apart: bool = False, patience: timedelta = PATIENCE
+    ) -> list[Outcome]:
+        if apart:
+            return await self._publish_apart(batch, patience)
         # A channel that waits for a queue without leader holds up all that comes after: heartbeats have another one.
         perishable = all(message.perishable for message in batch)
-        return await (await self._publishing(perishable)).publish(batch)
+        return await (await self._publishing(perishable)).publish(batch, patience)
 
     @asynccontextmanager
     async def consume(self, queue: str, prefetch: int) -> AsyncIterator[Consumer]:
@@ -255,6 +259,18 @@ class RabbitBus:
             if publisher is None or not publisher.usable:
                 publisher = self._publishers[perishable] = await Publisher.open(connection, str(self.user_id))
             return publisher
+
+    async def _publish_apart(self, batch: Sequence[Outgoing], patience: timedelta) -> list[Outcome]:
+        self._live()
+        # A channel that is held up is never closed, so a connection would run out of them.
+        connection = await link.open_connection(self._parameters, self._setting)
+        try:
+            outcomes = await (await Publisher.open(connection, str(self.user_id))).publish(batch, patience)
+        except BaseException:
+            connection.hang_up()
+            raise
+        connection.close()
+        return outcomes
 
     def _forget_viewed(self, queue: str) -> None:
         if any(known.name == queue and known.auto_delete for known in self._topology.queues):

@@ -214,6 +214,16 @@ async def close_channel(channel: Channel) -> None:
     await asyncio.wait([closed], timeout=CLOSE_SECONDS)
 
 
+def leave_channel(channel: Channel) -> None:
+    """Asks the broker to close it and waits for nothing: a channel that is held up answers to nothing."""
+    if channel.is_closed or channel.is_closing:
+        return
+    try:
+        channel.close()
+    except failures.AMQPError:
+        return
+
+
 async def _in_time(answer: asyncio.Future[Answer]) -> Answer:
     try:
         async with asyncio.timeout(REPLY_SECONDS):

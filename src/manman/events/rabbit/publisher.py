@@ -5,26 +5,35 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 from manman.errors import Unavailable
-from manman.events.bus import Outcome, Outgoing
-from manman.events.rabbit import frames, link
+from manman.events.bus import PATIENCE, Outcome, Outgoing
+from manman.events.rabbit import frames, leaders, link
 from manman.events.rabbit.lane import LaneChannel, LaneConnection
 
-CONFIRM_SECONDS = 30.0
 CHUNK_BYTES = 1 << 18  # what the socket does not take at once is copied
 
 
 class _Batch:
-    """The messages of one call, with tags from `first`; `done` gets their outcomes, in order."""
+    """The messages of one call, with tags from `first`; `done` gets their outcomes, in order. `heard`: when the last was settled."""
 
-    __slots__ = ("done", "first", "last", "left", "outcomes")
+    __slots__ = ("_now", "done", "first", "heard", "last", "left", "outcomes")
 
     def __init__(self, first: int, size: int) -> None:
         self.first, self.last, self.left = first, first + size - 1, size
         self.outcomes = [Outcome.CONFIRMED] * size
-        self.done: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        self.done: asyncio.Future[list[Outcome]] = loop.create_future()
+        self._now = loop.time
+        self.heard = self._now()
+
+    async def is_settled(self, patience: float) -> bool:
+        """Waits for the last confirm (or for what ended the channel); False when none came for so many seconds."""
+        while not self.done.done() and (left := self.heard + patience - self._now()) > 0:
+            await asyncio.wait([self.done], timeout=left)
+        return self.done.done()
 
     def refuse(self, tag: int) -> None:
         # A message that was returned is confirmed or refused right after: it stays unroutable.
@@ -33,6 +42,7 @@ class _Batch:
 
     def settle(self, count: int) -> None:
         self.left -= count
+        self.heard = self._now()
         if not self.left and not self.done.done():
             self.done.set_result(self.outcomes)
 
@@ -71,24 +81,34 @@ class Publisher:
         """Whether the channel is open."""
         return bool(self._channel.is_open)
 
-    async def publish(self, batch: Sequence[Outgoing]) -> list[Outcome]:
-        """Outcomes in the batch's order; raises what closed the channel, `Unavailable` after 30 s without the last
-        confirm."""
+    async def publish(self, batch: Sequence[Outgoing], patience: timedelta = PATIENCE) -> list[Outcome]:
+        """Outcomes in the batch's order; raises what closed the channel, `Unanswered` when no confirm came for `patience`: the channel is
+        then left, and fails all that others publish on it."""
         if not batch:
             return []
         try:
             waiting = self._send(batch)
-            async with asyncio.timeout(CONFIRM_SECONDS):
-                return await waiting.done
-        except TimeoutError:
-            await link.close_channel(self._channel)
-            raise Unavailable(f"the broker confirmed nothing for {CONFIRM_SECONDS:.0f} s") from None
         except Exception as error:
             raise link.ours(error) from error
+        try:
+            if await waiting.is_settled(patience.total_seconds()):
+                return waiting.done.result()
+        finally:
+            waiting.done.cancel()  # nobody asks any more
+        self._leave()
+        raise leaders.unanswered(self._known(waiting), patience.total_seconds())
 
-    async def close(self) -> None:
-        """Closes the channel; what is unconfirmed fails."""
-        await link.close_channel(self._channel)
+    def _leave(self) -> None:
+        """Closes the channel without waiting for the broker; what is unconfirmed fails."""
+        self._channel.confirmed = None  # what is confirmed now is nobody's
+        link.leave_channel(self._channel)
+        self._fail(Unavailable("the channel was left"))
+
+    def _known(self, batch: _Batch) -> list[Outcome | None]:
+        return [
+            outcome if tag <= self._mark or tag in self._above else None
+            for tag, outcome in enumerate(batch.outcomes, batch.first)
+        ]
 
     def _send(self, batch: Sequence[Outgoing]) -> _Batch:
         """Writes all of it or, where a message has no form in AMQP, nothing."""
