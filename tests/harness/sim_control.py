@@ -114,9 +114,9 @@ class Replica:
         spawn("partitions", self._change(change, changes))
         spawn("pulse", self._pulses())
         relay = Relay(relays, self.bus, topics.EXTERNAL)  # type: ignore[arg-type]
-        commands = CommandRelay(relays, self.bus)  # type: ignore[arg-type]
+        commands = CommandRelay(relays, self.bus, lambda: self.time.now)  # type: ignore[arg-type]
         spawn("relay", self._follow("relay", relay.step, relays))
-        spawn("commands", self._follow("commands", lambda: commands.step(self.time.now), relays))
+        spawn("commands", self._follow("commands", commands.step, relays))
         spawn("sweeps", self._sweeps(sweeps))
 
     def backoff(self) -> SimBackoff:

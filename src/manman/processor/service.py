@@ -287,8 +287,12 @@ class Processor:
             await relay.finish()
 
     async def _commands(self, lease: Lease, stop: asyncio.Event) -> None:
-        relay, loop = CommandRelay(lease, self.command_bus), asyncio.get_running_loop()
-        await self._follow("commands", lambda: relay.step(loop.time()), lease, stop)
+        relay = CommandRelay(lease, self.command_bus, asyncio.get_running_loop().time)
+        self.health.notes["commands"] = relay.silence
+        try:
+            await self._follow("commands", relay.step, lease, stop)
+        finally:
+            await relay.close()
 
     async def _follow(
         self, name: str, step: Callable[[], Awaitable[object]], lease: Lease, stop: asyncio.Event

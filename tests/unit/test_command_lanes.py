@@ -1,0 +1,94 @@
+"""Which host is silent, which of its commands is tried, and when; the rest goes on."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from manman.domain.ids import HostId
+from manman.events import topics
+from manman.events.bus import Outcome, Outgoing, Unanswered
+from manman.events.outbox import OutboxRow
+from manman.processor import commands
+from manman.processor.commands import CommandRelay
+from manman.store.outbox import Waiting
+
+HOST_A, HOST_B = HostId(1), HostId(2)
+
+
+class Broker:
+    """Handles a channel in order up to the first message for a queue without leader, as RabbitMQ does."""
+
+    def __init__(self, *leaderless: int) -> None:
+        self.leaderless = {topics.host_commands(HostId(host)) for host in leaderless}
+        self.taken: list[tuple[bool, list[str]]] = []
+
+    async def publish(self, batch: Sequence[Outgoing], *, apart: bool = False, **_: Any) -> list[Outcome]:
+        keys = [message.key for message in batch]
+        self.taken.append((apart, keys))
+        for at, key in enumerate(keys):
+            if any(f"{key.rpartition('.')[0].removeprefix('command.')}.commands" == one for one in self.leaderless):
+                await asyncio.sleep(0)
+                raise Unanswered("nothing", [Outcome.CONFIRMED] * at + [None] * (len(keys) - at))
+        return [Outcome.CONFIRMED] * len(keys)
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def relay_at(broker: Broker) -> tuple[CommandRelay, Clock]:
+    clock = Clock()
+    return CommandRelay(None, broker, clock), clock  # type: ignore[arg-type]
+
+
+def waits(id: int, host: HostId) -> Waiting:
+    row = OutboxRow(
+        event_id=f"{id}", type="manman.command.kill", key=topics.command(host, "kill"), body=b"{}", host_id=host
+    )
+    return Waiting(id=id, row=row)
+
+
+async def test_the_first_command_without_an_answer_names_the_host_and_what_was_confirmed_is_settled() -> None:
+    relay, _ = relay_at(Broker(HOST_A))
+    assert await relay._send([waits(1, HOST_B), waits(2, HOST_A), waits(3, HOST_B)]) == [1]
+    assert relay._held_up() == [HOST_A] and relay.silence() == "no answer from host.1.commands"
+
+
+async def test_a_silent_host_s_oldest_command_is_tried_apart_and_none_goes_with_the_others() -> None:
+    broker = Broker(HOST_A)
+    relay, clock = relay_at(broker)
+    await relay._send([waits(1, HOST_A)])
+    clock.now += commands.FIRST_PAUSE
+    assert relay._held_up() == []
+    assert relay._try([waits(1, HOST_A), waits(2, HOST_B), waits(3, HOST_A)]) == [waits(2, HOST_B)]
+    assert relay._held_up() == [HOST_A], "while it is tried nothing else of it is wanted"
+    await asyncio.wait(relay.trials.values())
+    assert broker.taken[1:] == [(True, ["command.host.1.kill"])]
+
+
+async def test_each_trial_without_an_answer_doubles_the_pause_up_to_a_minute() -> None:
+    relay, clock = relay_at(Broker(HOST_A))
+    await relay._send([waits(1, HOST_A)])
+    pauses = []
+    for _ in range(9):
+        clock.now = relay.lanes[HOST_A].until
+        relay._try([waits(1, HOST_A)])
+        await asyncio.wait(relay.trials.values())
+        relay._join()
+        pauses.append(relay.lanes[HOST_A].pause)
+    assert pauses == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+
+
+async def test_only_a_handful_is_tried_at_once_and_the_others_wait_for_that() -> None:
+    hosts = [HostId(n) for n in range(1, commands.TRIALS + 3)]
+    relay, clock = relay_at(Broker(*hosts))
+    for host in hosts:
+        await relay._send([waits(host, host)])
+    clock.now += commands.FIRST_PAUSE
+    assert relay._try([waits(host, host) for host in hosts]) == []
+    assert list(relay.trials) == hosts[: commands.TRIALS] and {*relay._held_up()} == {*hosts}
+    await relay.close()
+    assert not relay.trials
