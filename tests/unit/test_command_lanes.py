@@ -21,13 +21,15 @@ class Broker:
     def __init__(self, *leaderless: int) -> None:
         self.leaderless = {topics.host_commands(HostId(host)) for host in leaderless}
         self.taken: list[tuple[bool, list[str]]] = []
+        self.patience_is_over = asyncio.Event()
+        self.patience_is_over.set()
 
     async def publish(self, batch: Sequence[Outgoing], *, apart: bool = False, **_: Any) -> list[Outcome]:
         keys = [message.key for message in batch]
         self.taken.append((apart, keys))
         for at, key in enumerate(keys):
             if any(f"{key.rpartition('.')[0].removeprefix('command.')}.commands" == one for one in self.leaderless):
-                await asyncio.sleep(0)
+                await self.patience_is_over.wait()
                 raise Unanswered("nothing", [Outcome.CONFIRMED] * at + [None] * (len(keys) - at))
         return [Outcome.CONFIRMED] * len(keys)
 
@@ -84,11 +86,15 @@ async def test_each_trial_without_an_answer_doubles_the_pause_up_to_a_minute() -
 
 async def test_only_a_handful_is_tried_at_once_and_the_others_wait_for_that() -> None:
     hosts = [HostId(n) for n in range(1, commands.TRIALS + 3)]
-    relay, clock = relay_at(Broker(*hosts))
+    broker = Broker(*hosts)
+    relay, clock = relay_at(broker)
     for host in hosts:
         await relay._send([waits(host, host)])
     clock.now += commands.FIRST_PAUSE
+    broker.patience_is_over.clear()
     assert relay._try([waits(host, host) for host in hosts]) == []
     assert list(relay.trials) == hosts[: commands.TRIALS] and {*relay._held_up()} == {*hosts}
+    under_way = list(relay.trials.values())
+    await asyncio.sleep(0)
     await relay.close()
-    assert not relay.trials
+    assert all(trial.cancelled() for trial in under_way) and not relay.trials
