@@ -29,10 +29,7 @@ async def test_a_queue_without_leader_delays_only_its_own_host_s_commands(
     ):
         silent, other = await home.host(), await home.host()
         queue = topics.host_commands(silent.id)
-        await asyncio.to_thread(own_rabbitmq.forget, queue)
-        await asyncio.to_thread(own_rabbitmq.kill)
-        own_rabbitmq.start()
-        assert await asyncio.to_thread(own_rabbitmq.leaderless) == {queue}
+        await killed(home, own_rabbitmq, queue)
         with structlog.testing.capture_logs() as logs:
             await say(home, *((silent, line) for line in MANY), (other, "1"), (silent, "last"), (other, "2"))
             await heard(home, other, "1", "2")
@@ -65,17 +62,26 @@ async def test_more_silent_hosts_than_trials_at_once_all_come_back(
     ):
         hosts = [await home.host() for _ in range(3)]
         queues = {topics.host_commands(host.id) for host in hosts[:2]}
-        for queue in queues:
-            await asyncio.to_thread(own_rabbitmq.forget, queue)
-        await asyncio.to_thread(own_rabbitmq.kill)
-        own_rabbitmq.start()
-        assert await asyncio.to_thread(own_rabbitmq.leaderless) == queues
+        await killed(home, own_rabbitmq, *queues)
         await say(home, *chain.from_iterable([(host, "1"), (host, "2")] for host in hosts))
         await heard(home, hosts[2], "1", "2")
         assert await asyncio.to_thread(own_rabbitmq.elect) == queues
         for host in hosts:
             await heard(home, host, "1", "2")
         await home.until("their lanes are free", lambda: noted(home, None))
+
+
+async def killed(home: House, broker: RabbitMQ, *queues: str) -> None:
+    """A broker comes back that has no leader for these queues; others have one again soon."""
+    for queue in queues:
+        await asyncio.to_thread(broker.forget, queue)
+    await asyncio.to_thread(broker.kill)
+    broker.start()
+
+    async def is_so() -> bool:
+        return await asyncio.to_thread(broker.leaderless) == {*queues}
+
+    await home.until(f"only {queues} have no leader", is_so)
 
 
 async def say(home: House, *wanted: tuple[Agent, str]) -> None:
