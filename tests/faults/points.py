@@ -105,12 +105,12 @@ def committed() -> None:
 
 def acknowledging() -> None:
     _watch_hand()
-    wrap(RabbitConsumer, "ack", before=lambda *_: die() if InHand.yes else None)
+    wrap(RabbitConsumer, "ack_many", before=lambda *_: die() if InHand.yes else None)
 
 
 def acknowledged() -> None:
     _watch_hand()
-    wrap(RabbitConsumer, "ack", after=lambda *_: die() if InHand.yes else None)
+    wrap(RabbitConsumer, "ack_many", after=lambda *_: die() if InHand.yes else None)
 
 
 def noted() -> None:

@@ -1,4 +1,4 @@
-"""Consumes the events queue: batches, one transaction each, one acknowledgement after the commit.
+"""Consumes the events queue: batches, one transaction each (a long one in two, side by side), one acknowledgement after the commit.
 
 What may go wrong, and what then happens: database or broker away → nothing is acked, the same batch waits with jittered
 backoff; a bug on one message → the batch is split until the culprit is alone, its host waits, the others go on, and after five
@@ -28,6 +28,7 @@ from manman.processor.world import Arrived
 log = get_logger(__name__)
 TRIES = 5
 SUSPECT_FROM = 2  # deliveries before this one
+SIDE_BY_SIDE_FROM = 100  # messages; below, a second transaction costs more than waiting for the first
 RETRY_AFTER = 0.1  # seconds, doubling
 MOST_BYTES = (
     256 * 1024
@@ -70,7 +71,8 @@ class Held:
 @dataclass(slots=True)
 class EventConsumer:
     """The loop over one queue. `loop_time` is the loop's clock, in seconds; `backoff` jitters the pauses; `ended` notes a mark, once
-    all that came before it is settled."""
+    all that came before it is settled. `side_by_side`: whether a long batch may be two transactions at once, each with its hosts, so
+    that neither the database nor this process waits for the other; where other queues are consumed beside this one they do that."""
 
     bus: Bus
     queue: str
@@ -79,6 +81,7 @@ class EventConsumer:
     ways: Ways
     backoff: Backoff
     loop_time: Callable[[], float]
+    side_by_side: Callable[[], bool] = lambda: False
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     ended: Callable[[Delivery], Awaitable[None]] | None = None
     order: Order | None = None
@@ -130,7 +133,7 @@ class EventConsumer:
         while batch:
             part = batch[:1] if _is_suspect(batch[0]) else _together(batch)
             batch = batch[len(part) :]
-            await self._settle(consumer, self._behind_held(part))
+            await self._ack(consumer, await self._settle_sides(self._behind_held(part)))
         await self._try_held(consumer)
         await self._note_marks(consumer)
 
@@ -182,10 +185,25 @@ class EventConsumer:
                 held.waiting.append(item)
         return free
 
-    async def _settle(self, consumer: Consumer, part: list[Item]) -> None:
-        """Apply and ack; split on a bug; in place, again and again, while the database is away."""
+    async def _settle_sides(self, part: list[Item]) -> list[Item]:
+        """As `_settle`; a long part as two at once, by host: that keeps each host's order."""
+        sides: tuple[list[Item], list[Item]] = ([], [])
+        if len(part) >= SIDE_BY_SIDE_FROM and self.side_by_side():
+            for item in part:
+                sides[(_host(item[1]) or 0) % 2].append(item)
+        if not all(sides):
+            return await self._settle(part)
+        # Both are waited for, also where one ends by an error: nothing may go on behind this consumer's back.
+        done = await asyncio.gather(*(self._settle(side) for side in sides), return_exceptions=True)
+        for one in done:
+            if isinstance(one, BaseException):
+                raise one
+        return [item for one in done if isinstance(one, list) for item in one]
+
+    async def _settle(self, part: list[Item]) -> list[Item]:
+        """Apply it; split on a bug; in place, again and again, while the database is away. What may be acknowledged."""
         if not part:
-            return
+            return []
         notes = [_name_of(item) for item in part if _is_suspect(item)]
         try:
             condemned: bool = bool(notes) and await self._patiently(self._is_condemned, part[0], notes)
@@ -194,9 +212,8 @@ class EventConsumer:
         except Unavailable:
             raise
         except Exception as error:
-            await self._split(consumer, part, error)
-            return
-        await self._ack(consumer, part)
+            return await self._split(part, error)
+        return part
 
     async def _patiently(self, way: Callable[..., Awaitable[T]], *args: Any) -> T:
         """Do it, again and again while the database is away; raises `Unavailable` once the service ends."""
@@ -218,25 +235,23 @@ class EventConsumer:
         with observe(acts.APPLY_EVENTS) as seen:
             seen.add(**await self.ways.apply([arrived for _, arrived in part], notes))
 
-    async def _ack(self, consumer: Consumer, part: list[Item]) -> None:
-        if self.held or self.marks:
-            await consumer.ack_many([delivery for delivery, _ in part])
-        else:
-            await consumer.ack(part[-1][0])
+    async def _ack(self, consumer: Consumer, settled: list[Item]) -> None:
+        if settled:
+            await consumer.ack_many([delivery for delivery, _ in settled])
 
-    async def _split(self, consumer: Consumer, part: list[Item], error: Exception) -> None:
+    async def _split(self, part: list[Item], error: Exception) -> list[Item]:
         metrics.count("batches_split")
         if len(part) > 1:
             half = len(part) // 2
-            for piece in (part[:half], part[half:]):
-                await self._settle(consumer, self._behind_held(piece))
-            return
+            first = await self._settle(self._behind_held(part[:half]))
+            return first + await self._settle(self._behind_held(part[half:]))
         arrived = part[0][1]
         said = f"{type(error).__name__}: {error}"
         log.error("message_failed", key=arrived.key, **told(error))
         self.held[_host(arrived)] = Held(
             waiting=list(part), tries=1, again_at=self.loop_time() + RETRY_AFTER, error=said
         )
+        return []
 
     async def _try_held(self, consumer: Consumer) -> None:
         """The culprits that are due, once each; what waited behind one follows it."""
@@ -280,7 +295,7 @@ class EventConsumer:
     async def _release(self, consumer: Consumer, host: HostId | None, waiting: list[Item]) -> None:
         del self.held[host]
         for item in waiting:
-            await self._settle(consumer, await self._in_order([item]))
+            await self._ack(consumer, await self._settle(await self._in_order([item])))
 
     async def _is_condemned(self, item: Item, notes: Collection[str]) -> bool:
         """Note an attempt at a redelivered message before it is tried; after five it is set aside."""

@@ -236,6 +236,7 @@ class Processor:
             ways=Transactions(pool, self.rules, self._woken),
             backoff=self._backoff(),
             loop_time=asyncio.get_running_loop().time,
+            side_by_side=lambda: self.share is not None and len(self.share.consuming) == 1,
             ended=marks.ended,
             order=Order(marks.settled) if queue != self.broker.queue_name else None,
         )
