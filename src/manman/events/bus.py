@@ -27,6 +27,9 @@ from manman.events.envelope import Header
 NO_HEADERS: Mapping[str, Header] = MappingProxyType({})
 NO_DELIVERY_LIMIT = 1_000_000
 PATIENCE = timedelta(seconds=30)
+MOST_AT_ONCE = 200
+"""So many messages, where one may be held up: RabbitMQ reads nothing more of a connection, heartbeats neither, that is 400 messages
+ahead of one of its channels, and counts in steps of 200."""
 
 
 class Outcome(StrEnum):

@@ -4,16 +4,17 @@ unconfirmed entry. A broker outage costs nothing but time."""
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 
 from manman.errors import ManManError, TimedOut
-from manman.events.bus import Bus, Outcome
-from manman.host.journal import Journal
+from manman.events.bus import MOST_AT_ONCE, Bus, Outcome, Unanswered
+from manman.host.journal import Entry, Journal
 from manman.observability import acts, get_logger, observe
 
 log = get_logger(__name__)
-BATCH = 500
-CONFIRM_DEADLINE = 15.0
+PATIENCE = timedelta(seconds=15)
+LONGEST = 30.0  # seconds, whatever the bus
 PAUSE = timedelta(milliseconds=200)
 LONGEST_PAUSE = timedelta(seconds=2)
 
@@ -50,15 +51,11 @@ class Sender:
     async def step(self) -> int:
         """Sends the oldest entries; how many were confirmed and forgotten. Raises what the bus raises, and `TimedOut`
         when it confirmed none."""
-        batch = self._journal.unsent(BATCH)
+        batch = self._journal.unsent(MOST_AT_ONCE)
         if not batch:
             return 0
         with observe(acts.AGENT_SEND) as seen:
-            try:
-                async with asyncio.timeout(CONFIRM_DEADLINE):
-                    outcomes = await self._bus.publish([entry.message for entry in batch])
-            except TimeoutError:
-                raise TimedOut("the bus confirmed nothing in time") from None
+            outcomes = await self._publish(batch)
             # What follows the first unconfirmed one may have arrived; it is sent again with it, and known as a duplicate.
             confirmed = 0
             while confirmed < len(batch) and outcomes[confirmed] is Outcome.CONFIRMED:
@@ -67,8 +64,19 @@ class Sender:
                 self._journal.confirmed(batch[confirmed - 1].n)
             seen.add(sent=confirmed)
         if confirmed < len(batch):
-            raise TimedOut(f"the bus answered {outcomes[confirmed].value} for {batch[confirmed].message.key}")
+            answer = outcomes[confirmed] or "nothing"
+            raise TimedOut(f"the bus answered {answer} for {batch[confirmed].message.key}")
         return confirmed
+
+    async def _publish(self, batch: Sequence[Entry]) -> Sequence[Outcome | None]:
+        """What the bus answered, None where it did not in time."""
+        try:
+            async with asyncio.timeout(LONGEST):
+                return await self._bus.publish([entry.message for entry in batch], patience=PATIENCE)
+        except Unanswered as error:
+            return error.outcomes
+        except TimeoutError:
+            raise TimedOut("the bus confirmed nothing in time") from None
 
     async def drain(self, deadline: timedelta) -> bool:
         """Sends what is left, at most so long; whether all was confirmed."""

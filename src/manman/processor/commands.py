@@ -15,7 +15,7 @@ from datetime import timedelta
 
 from manman.domain.ids import HostId
 from manman.events import topics
-from manman.events.bus import Bus, Outcome, Unanswered
+from manman.events.bus import MOST_AT_ONCE, Bus, Outcome, Unanswered
 from manman.events.outbox import outgoing
 from manman.observability import acts, get_logger, metrics, observe
 from manman.processor.leading import Lease
@@ -27,8 +27,6 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0  # seconds
 LONGEST_SILENCE = 60.0
 PATIENCE = timedelta(seconds=5)
 TRIALS = 4  # at once
-# RabbitMQ reads nothing more of a connection that is 400 messages ahead of one of its channels; it counts in steps of 200.
-MOST = 200
 # Asked for again by whatever made them: they are dropped where their host has no queue.
 PERISHABLE = frozenset({"manman.command.report", "manman.command.lease", "manman.command.tail"})
 
@@ -50,7 +48,7 @@ class CommandRelay:
     lease: Lease
     bus: Bus
     loop_time: Callable[[], float]
-    most: int = MOST
+    most: int = MOST_AT_ONCE
     lanes: dict[HostId | None, Lane] = field(default_factory=dict)
     trials: dict[HostId | None, asyncio.Task[None]] = field(default_factory=dict)
 
