@@ -189,7 +189,7 @@ class House:
         await self.execute("INSERT INTO host_heartbeats (host) VALUES ($1) ON CONFLICT DO NOTHING", host)
         await self.execute("INSERT INTO session_leases (host) VALUES ($1) ON CONFLICT DO NOTHING", host)
         if queue:
-            await self.bus.declare(topology.host(host))
+            await surely(lambda: self.bus.declare(topology.host(host)))
         return Agent(self, host)
 
     async def deployment(self, agent: Agent, *, port: int | None = None) -> DeploymentId:
@@ -286,6 +286,18 @@ async def house(
                 await asyncio.wait_for(served, PATIENCE)
                 recording.cancel()
                 await pool.close()
+
+
+async def surely(act: Callable[[], Awaitable[None]]) -> None:
+    """Do what may be repeated until the broker did it."""
+    for _ in range(100):
+        try:
+            await act()
+        except Transient:
+            await asyncio.sleep(0.2)
+        else:
+            return
+    await act()
 
 
 async def _started(bus: Bus, broker: BrokerSettings) -> None:

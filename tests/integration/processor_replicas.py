@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -95,18 +95,6 @@ async def until_shared(home: House, replicas: int, count: int) -> rules.Generati
     return found
 
 
-async def surely(act: Callable[[], Awaitable[None]]) -> None:
-    """Do what may be repeated until the broker did it."""
-    for _ in range(100):
-        try:
-            await act()
-        except Transient:
-            await asyncio.sleep(0.2)
-        else:
-            return
-    await act()
-
-
 def queues(one: rules.Generation) -> list[str]:
     return [topics.partition(topics.EVENTS_QUEUE, one.number, n, one.partitions) for n in range(one.partitions)]
 
@@ -148,7 +136,7 @@ async def command(database_url: str, broker_url: str | None, *words: str, interr
 
 @dataclass
 class Load:
-    """Hosts that begin and end one session after the other, each message numbered, until `stop`."""
+    """Hosts that begin and end one session after the other, at least two each, every message numbered, until `stop`."""
 
     home: House
     hosts: int
@@ -167,7 +155,9 @@ class Load:
         await asyncio.gather(*self._lives)
 
     async def _life(self, agent: Agent) -> None:
-        while not self._stop.is_set():
+        begun = 0
+        while begun < 2 or not self._stop.is_set():
+            begun += 1
             session = await self.home.session(await self.home.deployment(agent))
             self.sessions.append(session)
             for word in WORDS[1:]:
@@ -187,7 +177,6 @@ class Load:
         """Everything that was said was applied, once, in its order."""
         for agent in self.agents.values():
             await self.home.until_settled(agent)
-        assert len(self.sessions) > self.hosts
         for session in self.sessions:
             assert await self.home.history(session) == WORDS
         assert await self.home.rows("SELECT reason, key, detail FROM dead_letters") == []

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 from contract.places import Place
 from harness.rabbitmq import RabbitMQ
-from integration.processor_house import House, house
+from integration.processor_house import House, house, surely
 from integration.processor_replicas import (
     WORDS,
     Load,
@@ -26,7 +26,6 @@ from integration.processor_replicas import (
     process,
     queues,
     replica,
-    surely,
     until_shared,
 )
 
