@@ -388,7 +388,12 @@ def ended(h: History) -> Iterator[str]:
 
 
 def timely(h: History) -> Iterator[str]:
-    """A start takes effect at most once, never after its deadline; one declared `start_timeout` does not come up."""
+    """A start takes effect at most once, never after its deadline; one declared `start_timeout` does not come up, under no id."""
+    given_up = {row["session"] for row in h.session_history if row["cause"] == "start_deadline"}
+    wished = {row["id"]: row["desired_version"] for row in h.deployments}
+    for s in h.sessions:
+        if s["id"] in given_up and wished.get(s["deployment"], s["begun_version"] + 1) <= s["begun_version"]:
+            yield f"session {s['id']} was declared start_timeout, and its wish, version {s['begun_version']}, stands"
     late = {s["id"]: s["ended_at"] for s in h.sessions if s["reason"] == "start_timeout"}
     for witness in h.witnesses:
         for game in witness.games:
