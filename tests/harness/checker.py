@@ -328,6 +328,8 @@ def _rests(row: Row, live: list[Row], playing: list[int]) -> Iterator[str]:
     if [s["id"] for s in live] != playing:
         yield f"deployment {number}: rows say {[(s['id'], s['status']) for s in live]}, the machine plays {playing}"
     reason = row["gave_up"] if row["gave_up_version"] == row["desired_version"] else None
+    if reason and (live or playing):
+        yield f"deployment {number} gave up ({reason}), but {[s['id'] for s in live]} lives, {playing} plays"
     if row["desired"] == "stopped" and (live or playing):
         yield f"deployment {number} is wished stopped, but {[s['id'] for s in live]} lives, {playing} plays"
     if row["desired"] == "running" and not playing and not live and not reason and not row["suspended"]:

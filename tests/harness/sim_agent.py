@@ -442,6 +442,14 @@ class SimAgent:
         if after.gave_up is not None and after.gave_up != before.gave_up:
             self._gave_up(after)
 
+    def _give_up_start(self, held: HeldDeployment) -> None:
+        if held.begun_version < held.desired_version:
+            self.keep(held)
+            return
+        held = msgspec.structs.replace(held, due=None, gave_up=GaveUp.START_TIMEOUT.value)
+        self.keep(held)
+        self._gave_up(held)
+
     def _gave_up(self, held: HeldDeployment) -> None:
         body = contracts.DeploymentStatus(
             deployment_id=held.deployment_id,
@@ -505,9 +513,7 @@ class SimAgent:
             left = session.until - self.time.now
         if left <= 0:
             del self.disk.sessions[session.session_id]
-            held = msgspec.structs.replace(held, session=None, due=None, gave_up=GaveUp.START_TIMEOUT.value)
-            self.keep(held)
-            self._gave_up(held)
+            self._give_up_start(msgspec.structs.replace(held, session=None))
             return
         due = self.fetched.setdefault(session.session_id, self.time.now + self._fetching())
         if self.time.now >= due:

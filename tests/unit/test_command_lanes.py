@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
+from datetime import timedelta
 
 from manman.domain.ids import HostId
+from manman.errors import Unavailable
 from manman.events import topics
 from manman.events.bus import Outcome, Outgoing, Unanswered
 from manman.events.outbox import OutboxRow
@@ -21,12 +22,17 @@ class Broker:
     def __init__(self, *leaderless: int) -> None:
         self.leaderless = {topics.host_commands(HostId(host)) for host in leaderless}
         self.taken: list[tuple[bool, list[str]]] = []
+        self.patience: list[timedelta] = []
+        self.is_away = False
         self.patience_is_over = asyncio.Event()
         self.patience_is_over.set()
 
-    async def publish(self, batch: Sequence[Outgoing], *, apart: bool = False, **_: Any) -> list[Outcome]:
+    async def publish(self, batch: Sequence[Outgoing], *, apart: bool = False, patience: timedelta) -> list[Outcome]:
         keys = [message.key for message in batch]
         self.taken.append((apart, keys))
+        self.patience.append(patience)
+        if self.is_away:
+            raise Unavailable("no broker answers")
         for at, key in enumerate(keys):
             if any(f"{key.rpartition('.')[0].removeprefix('command.')}.commands" == one for one in self.leaderless):
                 await self.patience_is_over.wait()
@@ -82,6 +88,34 @@ async def test_each_trial_without_an_answer_doubles_the_pause_up_to_a_minute() -
         relay._join()
         pauses.append(relay.lanes[HOST_A].pause)
     assert pauses == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+
+
+async def test_where_one_host_is_silent_the_next_is_soon_suspected() -> None:
+    broker = Broker(HOST_A, HOST_B)
+    relay, _ = relay_at(broker)
+    await relay._send([waits(1, HOST_A)])
+    await relay._send([waits(2, HOST_B)])
+    assert broker.patience == [commands.PATIENCE, commands.HURRIED]
+
+
+async def test_a_trial_without_a_broker_only_waits_longer() -> None:
+    broker = Broker(HOST_A)
+    relay, clock = relay_at(broker)
+    await relay._send([waits(1, HOST_A)])
+    clock.now += commands.FIRST_PAUSE
+    broker.is_away = True
+    relay._try([waits(1, HOST_A)])
+    await asyncio.wait(relay.trials.values())
+    relay._join()
+    assert relay.lanes[HOST_A].until > clock.now and relay._held_up() == [HOST_A]
+
+
+async def test_a_silent_host_of_which_nothing_waits_any_more_is_forgotten() -> None:
+    relay, _ = relay_at(Broker(HOST_A, HOST_B))
+    await relay._send([waits(1, HOST_A)])
+    await relay._send([waits(2, HOST_B)])
+    relay._free({HOST_B})
+    assert list(relay.lanes) == [HOST_B]
 
 
 async def test_only_a_handful_is_tried_at_once_and_the_others_wait_for_that() -> None:

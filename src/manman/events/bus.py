@@ -295,7 +295,7 @@ class Bus(Protocol):
         arrive yet.
 
         A queue that answers nothing holds up what is published behind it. What is `apart` holds up nothing else and has no order to
-        other calls: a connection of its own is opened for it. A batch of perishable messages has a way of its own too.
+        other calls: a connection of its own is opened for it. Perishable messages and console lines have a way of their own too.
         """
         ...
 

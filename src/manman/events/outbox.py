@@ -60,7 +60,7 @@ def outgoing(row: OutboxRow, *, exchange: str | None = None, ttl: timedelta | No
         headers=row.headers,
         message_id=row.event_id,
         ttl=ttl if ttl is not None else row.ttl,
-        mandatory=row.key.startswith("command."),
+        mandatory=row.key.startswith(topics.COMMANDS),
     )
 
 

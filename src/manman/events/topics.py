@@ -8,6 +8,10 @@ from manman.domain.ids import HostId, SessionId
 from manman.errors import Malformed
 
 INTERNAL = "manman"
+COMMANDS = "command."
+"""What the keys of commands begin with."""
+LINES = "logs."
+"""What the keys of console lines begin with."""
 EXTERNAL = "external"
 DEFAULT = ""  # the broker's own: the key is a queue's name; hosts may not publish there
 DEAD_LETTER_EXCHANGE = "manman.dlx"
@@ -77,12 +81,12 @@ def pulse() -> str:
 
 def command(host_id: HostId, verb: str) -> str:
     """`command.host.<host_id>.<verb>`."""
-    return f"command.host.{host_id}.{verb}"
+    return f"{COMMANDS}host.{host_id}.{verb}"
 
 
 def logs(session_id: SessionId, host_id: HostId) -> str:
     """`logs.session.<session_id>.<host_id>`."""
-    return f"logs.session.{session_id}.{host_id}"
+    return f"{LINES}session.{session_id}.{host_id}"
 
 
 def host_commands(host_id: HostId) -> str:

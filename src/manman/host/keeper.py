@@ -170,10 +170,14 @@ class Keeper:
 
     def _give_up_start(self, held: HeldDeployment, session: HeldSession) -> float | None:
         """Its time is over without a launch: the sweep ends the row; here nothing is begun for this version any more, and where the
-        row is gone, with a restored database, nobody else would say so."""
+        row is gone, with a restored database, nobody else would say so. A newer wish is begun next."""
         with self._means.journal.write():
             self._means.holdings.forget_session(session.session_id)
-            ending.give_up(self._means, msgspec.structs.replace(held, session=None), GaveUp.START_TIMEOUT)
+            held = msgspec.structs.replace(held, session=None)
+            if held.begun_version < held.desired_version:
+                self._means.holdings.keep(held)
+            else:
+                ending.give_up(self._means, held, GaveUp.START_TIMEOUT)
         log.warning("start_missed_its_time", session_id=session.session_id, detail=session.detail)
         return 0.0
 

@@ -5,20 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from manman.domain.ids import HostId, SessionId
 from manman.errors import ManManError
 from manman.events import codec, contracts, topics
-from manman.events.bus import Bus, Outgoing
+from manman.events.bus import MOST_AT_ONCE, Bus, Outgoing
 from manman.events.envelope import HOST
 from manman.wrapper import spool_reader
 from manman.wrapper.spool import Record
 
 BATCH_BYTES = 64 * 1024
 EVERY = 0.05
-MOST_WAITING = 256  # batches; more are dropped, and the numbers tell viewers how many lines that were
+MOST_WAITING = MOST_AT_ONCE  # batches; more are dropped, and the numbers tell viewers how many lines that were
+PATIENCE = timedelta(seconds=5)
 MOST_TAIL = 1000
 
 
@@ -96,7 +97,6 @@ class Lines:
         if not batch or not self._bus.connected:
             return
         try:
-            async with asyncio.timeout(5):
-                await self._bus.publish(batch)
-        except (ManManError, TimeoutError):
+            await self._bus.publish(batch, patience=PATIENCE)
+        except ManManError:
             pass

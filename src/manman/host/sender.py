@@ -14,7 +14,6 @@ from manman.observability import acts, get_logger, observe
 
 log = get_logger(__name__)
 PATIENCE = timedelta(seconds=15)
-LONGEST = 30.0  # seconds, whatever the bus
 PAUSE = timedelta(milliseconds=200)
 LONGEST_PAUSE = timedelta(seconds=2)
 
@@ -71,12 +70,9 @@ class Sender:
     async def _publish(self, batch: Sequence[Entry]) -> Sequence[Outcome | None]:
         """What the bus answered, None where it did not in time."""
         try:
-            async with asyncio.timeout(LONGEST):
-                return await self._bus.publish([entry.message for entry in batch], patience=PATIENCE)
+            return await self._bus.publish([entry.message for entry in batch], patience=PATIENCE)
         except Unanswered as error:
             return error.outcomes
-        except TimeoutError:
-            raise TimedOut("the bus confirmed nothing in time") from None
 
     async def drain(self, deadline: timedelta) -> bool:
         """Sends what is left, at most so long; whether all was confirmed."""

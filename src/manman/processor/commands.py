@@ -4,7 +4,8 @@ What is left of a TTL is counted by the database's clock; a command whose time i
 it may be sent twice and never not at all: commands are idempotent by their id.
 
 A queue without leader answers nothing, and the broker holds up all that follows it on one channel. The first command without an
-answer names the host: the others go on without it, on a new channel. Its own are tried one at a time, each apart, beside the
+answer names the host: the others go on without it, on a new channel. Where one is silent, the next is soon suspected too: whoever
+is so for nothing is free again after its first trial. Commands of silent hosts are tried one at a time, each apart, beside the
 steps; while that is so no other way is open to them, which keeps their order.
 """
 
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from manman.domain.ids import HostId
+from manman.errors import Transient
 from manman.events import topics
 from manman.events.bus import MOST_AT_ONCE, Bus, Outcome, Unanswered
 from manman.events.outbox import outgoing
@@ -25,7 +27,7 @@ from manman.store.outbox import Waiting
 log = get_logger(__name__)
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0  # seconds
 LONGEST_SILENCE = 60.0
-PATIENCE = timedelta(seconds=5)
+PATIENCE, HURRIED = timedelta(seconds=5), timedelta(seconds=1)
 TRIALS = 4  # at once
 # Asked for again by whatever made them: they are dropped where their host has no queue.
 PERISHABLE = frozenset({"manman.command.report", "manman.command.lease", "manman.command.tail"})
@@ -53,11 +55,14 @@ class CommandRelay:
     trials: dict[HostId | None, asyncio.Task[None]] = field(default_factory=dict)
 
     async def step(self) -> int:
-        """Send what waits; how much of it was seen to: sent, expired, held up or tried. Raises `Unavailable`, `NotLeading`, and what
-        a trial ended with."""
+        """Send what waits; how much of it was seen to: sent, expired, held up or tried. Raises `Unavailable`, `NotLeading`, and the bug
+        that a trial ended with."""
         self._join()
+        held_up = self._held_up()
         async with self.lease.transaction() as conn:
-            waiting = await outbox.commands(conn, self.most, held_up=[host or 0 for host in self._held_up()])
+            waiting = await outbox.commands(conn, self.most, held_up=[host or 0 for host in held_up])
+        if len(waiting) < self.most:
+            self._free({*held_up, *(one.row.host_id for one in waiting)})
         if not waiting:
             return 0
         with observe(acts.RELAY_COMMANDS) as seen:
@@ -98,16 +103,16 @@ class CommandRelay:
         if not waiting:
             return []
         try:
-            outcomes = await self._publish(waiting)
+            outcomes = await self._publish(waiting, HURRIED if self.silence() else PATIENCE)
         except Unanswered as error:
             settled = self._settle(waiting, error.outcomes)
             self._fall_silent(waiting[error.outcomes.index(None)], error)
             return settled
         return self._settle(waiting, outcomes)
 
-    async def _publish(self, waiting: Sequence[Waiting], *, apart: bool = False) -> list[Outcome]:
+    async def _publish(self, waiting: Sequence[Waiting], patience: timedelta, *, apart: bool = False) -> list[Outcome]:
         messages = [outgoing(one.row, ttl=one.ttl_left) for one in waiting]
-        return await self.bus.publish(messages, apart=apart, patience=PATIENCE)
+        return await self.bus.publish(messages, apart=apart, patience=patience)
 
     def _settle(self, waiting: Sequence[Waiting], outcomes: Sequence[Outcome | None]) -> list[int]:
         settled: list[int] = []
@@ -133,7 +138,8 @@ class CommandRelay:
     def _fall_silent(self, one: Waiting, error: Unanswered) -> None:
         host = one.row.host_id
         self._hold_up(one, LONGEST_SILENCE, silent=True)
-        queue = host and topics.host_commands(host)
+        # A dead letter that is replayed goes another way.
+        queue = topics.host_commands(host) if host and one.row.key.startswith(topics.COMMANDS) else one.row.key
         said = {"why": "unanswered", "queue": queue, "reason": error.detail, "hint": error.hint}
         log.warning("commands_held_up", host_id=host, command_id=one.row.event_id, **said)
 
@@ -157,12 +163,20 @@ class CommandRelay:
     async def _trial(self, one: Waiting) -> None:
         """One command on a way of its own. Any answer frees the lane, or holds it up as it does any other."""
         try:
-            [outcome] = await self._publish([one], apart=True)
+            [outcome] = await self._publish([one], PATIENCE, apart=True)
         except Unanswered as error:
             self._fall_silent(one, error)
             return
+        except Transient:
+            self._hold_up(one, LONGEST_SILENCE, silent=True)  # the broker is away: whose business that is says so
+            return
         del self.lanes[one.row.host_id]
         await self._remove(self._settle([one], [outcome]))
+
+    def _free(self, others: set[HostId | None]) -> None:
+        """Forget the silent hosts of which nothing waits any more: nothing would be tried."""
+        for host in [host for host, lane in self.lanes.items() if lane.silent and host not in others]:
+            del self.lanes[host]
 
     def _join(self) -> None:
         """Forget the trials that ended; raises what one ended with."""

@@ -186,9 +186,9 @@ class EventConsumer:
         return free
 
     async def _settle_sides(self, part: list[Item]) -> list[Item]:
-        """As `_settle`; a long part as two at once, by host: that keeps each host's order."""
+        """As `_settle`; a long part as two at once, by host: that keeps each host's order. What names no host may be of any."""
         sides: tuple[list[Item], list[Item]] = ([], [])
-        if len(part) >= SIDE_BY_SIDE_FROM and self.side_by_side():
+        if len(part) >= SIDE_BY_SIDE_FROM and self.side_by_side() and not any(map(_is_of_any_host, part)):
             for item in part:
                 sides[(_host(item[1]) or 0) % 2].append(item)
         if not all(sides):
@@ -309,6 +309,10 @@ class EventConsumer:
 
 def _host(arrived: Arrived) -> HostId | None:
     return arrived.message.host_id if arrived.message is not None else None
+
+
+def _is_of_any_host(item: Item) -> bool:
+    return item[1].message is not None and item[1].message.host_id is None
 
 
 def _name_of(item: Item) -> str:

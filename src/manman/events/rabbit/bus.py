@@ -12,6 +12,7 @@ import pika
 
 from manman.domain.ids import Chance
 from manman.errors import ManManError, OutOfReach, Unavailable
+from manman.events import topics
 from manman.events.bus import PATIENCE, Consumer, Depth, Outcome, Outgoing, Topology
 from manman.events.rabbit import declaring, keeping, link
 from manman.events.rabbit.consumer import RabbitConsumer
@@ -69,7 +70,7 @@ class RabbitBus:
         self._chance = chance
         self._topology = topology
         self._connection: LaneConnection | None = None
-        self._publishers: dict[bool, Publisher] = {}  # by whether what they carry is perishable
+        self._publishers: dict[str, Publisher] = {}  # by way
         self._opening = asyncio.Lock()
         self._ready = asyncio.Event()
         self._changed = asyncio.Event()
@@ -127,9 +128,7 @@ class RabbitBus:
     ) -> list[Outcome]:
         if apart:
             return await self._publish_apart(batch, patience)
-        # A channel that waits for a queue without leader holds up all that comes after: heartbeats have another one.
-        perishable = all(message.perishable for message in batch)
-        return await (await self._publishing(perishable)).publish(batch, patience)
+        return await (await self._publishing(_way(batch))).publish(batch, patience)
 
     @asynccontextmanager
     async def consume(self, queue: str, prefetch: int) -> AsyncIterator[Consumer]:
@@ -235,7 +234,7 @@ class RabbitBus:
         connection.add_on_close_callback(on_close)
         try:
             await declaring.declare(connection, self._topology)
-            self._publishers = {False: await Publisher.open(connection, str(self.user_id))}
+            self._publishers = {"": await Publisher.open(connection, str(self.user_id))}
             self._connection, self._trouble = connection, None
             self._ready.set()
             self._changed.set()
@@ -251,13 +250,13 @@ class RabbitBus:
             raise Unavailable(str(self._trouble) if self._trouble else "the broker is not connected")
         return self._connection
 
-    async def _publishing(self, perishable: bool) -> Publisher:
+    async def _publishing(self, way: str) -> Publisher:
         """The publisher, a new one where the broker closed the channel of the old (a refusal does that)."""
         connection = self._live()
         async with self._opening:
-            publisher = self._publishers.get(perishable)
+            publisher = self._publishers.get(way)
             if publisher is None or not publisher.usable:
-                publisher = self._publishers[perishable] = await Publisher.open(connection, str(self.user_id))
+                publisher = self._publishers[way] = await Publisher.open(connection, str(self.user_id))
             return publisher
 
     async def _publish_apart(self, batch: Sequence[Outgoing], patience: timedelta) -> list[Outcome]:
@@ -267,11 +266,20 @@ class RabbitBus:
         try:
             outcomes = await (await Publisher.open(connection, str(self.user_id))).publish(batch, patience)
         except BaseException:
-            connection.hang_up()
+            if not connection.is_closed:
+                connection.hang_up()
             raise
-        connection.close()
+        if connection.is_open:
+            connection.close()
         return outcomes
 
     def _forget_viewed(self, queue: str) -> None:
         if any(known.name == queue and known.auto_delete for known in self._topology.queues):
             self._topology = self._topology.without(queue)
+
+
+def _way(batch: Sequence[Outgoing]) -> str:
+    """A channel that waits for a queue without leader holds up all that comes after: heartbeats and console lines have others."""
+    if all(message.perishable for message in batch):
+        return "perishable"
+    return "lines" if all(message.key.startswith(topics.LINES) for message in batch) else ""
