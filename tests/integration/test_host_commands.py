@@ -79,6 +79,22 @@ async def test_a_start_without_its_launch_waits_with_a_detail_and_is_over_in_its
         assert it.words(101) == ["pending"] and not it.wrappers()
 
 
+async def test_a_newer_wish_is_begun_after_a_start_that_missed_its_time_and_nothing_is_given_up(
+    rabbitmq_url: str, roomy: Path
+) -> None:
+    async with control(rabbitmq_url, roomy) as it:
+        it.start_agent()
+        await it.tell("lease", lease=[(500, 549)])
+        common = {"deployment_id": 5, "desired": "running", "fresh_version": 0}
+        await it.tell("start", session_id=100, run=1, desired_version=1, within=1.0, **common)
+        await it.session(100, "pending")
+        await it.wish("wish", 5, "running", 2)  # what is repeated where the start of version 2 was lost
+        await eventually(lambda: "start_missed_its_time" in it.log())
+        it.put(demo(5))
+        await it.session(500, "running")
+        assert not [m for m in it.said if (m.key.noun, m.key.word) == ("deployment", "gave_up")]
+
+
 async def test_old_lines_are_published_again_with_their_numbers(rabbitmq_url: str, roomy: Path) -> None:
     async with control(rabbitmq_url, roomy) as it:
         it.put(demo(5))

@@ -10,9 +10,10 @@ from integration.processor_house import House, house
 
 from manman.errors import Transient
 from manman.events import topics
-from manman.events.bus import Outcome, Outgoing
+from manman.events.bus import MOST_AT_ONCE, Outcome, Outgoing
 from manman.events.rabbit import leaders, link
 
+ELSE = Outgoing(exchange=topics.INTERNAL, key="status.nothing.known", body=b"{}")  # a dead letter, once it is heard
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "operating.md"
 
 
@@ -33,10 +34,12 @@ async def test_a_queue_without_leader_is_named_with_what_to_do_and_consumed_once
         assert said is not None and topics.EVENTS_QUEUE in said and leaders.COMMAND in said
 
         event = agent.message("session", "starting", {"session_id": session})
-        waiting = asyncio.ensure_future(home.bus.publish([event]))
+        waiting = asyncio.ensure_future(home.bus.publish([event, *[ELSE] * (MOST_AT_ONCE - 1)]))
         await asyncio.sleep(0.5)  # enough for the broker to take it, and to hold its channel
+        lines = Outgoing(exchange=topics.INTERNAL, key=topics.logs(session, agent.id), body=b"{}")
+        await home.until("console lines overtake what nobody takes", lambda: _confirmed(home, *[lines] * MOST_AT_ONCE))
         beat = Outgoing(exchange=topics.INTERNAL, key=topics.heartbeat(agent.id), body=b"{}", perishable=True)
-        await home.until("a heartbeat overtakes what nobody takes", lambda: _confirmed(home, beat))
+        await home.until("so does a heartbeat", lambda: _confirmed(home, beat))
 
         assert topics.EVENTS_QUEUE in await asyncio.to_thread(own_rabbitmq.elect)
         await home.until("readiness again", lambda: _ready(home))
@@ -46,9 +49,9 @@ async def test_a_queue_without_leader_is_named_with_what_to_do_and_consumed_once
         await home.until_status(session, "running")
 
 
-async def _confirmed(home: House, message: Outgoing) -> bool:
+async def _confirmed(home: House, *messages: Outgoing) -> bool:
     try:
-        return await home.bus.publish([message]) == [Outcome.CONFIRMED]
+        return {*await home.bus.publish(messages)} == {Outcome.CONFIRMED}
     except Transient:
         return False
 
