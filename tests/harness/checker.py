@@ -189,11 +189,20 @@ def _effective(h: History) -> Iterator[str]:
             yield f"host {one.host} journal {one.journal} number {one.sequence} was taken for a duplicate and lost"
 
 
+def _brought_back(h: History) -> set[int]:
+    """Sessions that a disk from a copy plays of deployments that were deleted or moved away since: strays, listed and never touched."""
+    known = {row["id"] for row in h.deployments}
+    return {g.session for w in h.witnesses if w.restored for g in w.games if g.deployment not in known}
+
+
 def letters(h: History) -> Iterator[str]:
     """No sound message is a dead letter: none of a bug, none out of order, none condemned for dying processes."""
     told_anew = h.reordered or h.restored or any(w.cloned for w in h.witnesses)
     blameless = BLAMELESS - OF_ORDER if told_anew else BLAMELESS
+    strange = _brought_back(h)
     for row in h.dead_letters:
+        if row["reason"] in OF_ORDER and row["session"] in strange:
+            continue
         if row["reason"] in blameless:
             yield f"{row['key']} of session {row['session']} is a dead letter: {row['reason']}, {row['detail']}"
 
@@ -293,7 +302,10 @@ def returned(h: History) -> Iterator[str]:
 
 def settling(h: History) -> Iterator[str]:
     """Soon after everything is healed, rows say what machines say."""
+    listed = {row["session"] for row in h.strays} & _brought_back(h)
     for one in h.unsettled:
+        if one.row is None and one.session in listed:
+            continue
         yield (
             f"session {one.session} is {one.row or 'absent'} in the rows and {one.machine or 'absent'} on its machine at "
             f"{one.at:%H:%M:%S}, more than {one.after:.0f} s after all was healed"
@@ -311,7 +323,8 @@ def agreeing(h: History) -> Iterator[str]:
     live: dict[int, list[Row]] = by([s for s in h.sessions if s["status"] in LIVE], "deployment")
     for row in h.deployments:
         yield from _rests(row, live.get(row["id"], []), playing.get(row["id"], []))
-    listed = {row["session"] for row in h.strays if h.restored}
+    strange = _brought_back(h)
+    listed = {row["session"] for row in h.strays if h.restored or row["session"] in strange}
     for number in sorted(playing.keys() - {row["id"] for row in h.deployments}):
         # What was deployed since the copy is in no row of a restored database: its game plays on, and is listed.
         if unlisted := [session for session in playing[number] if session not in listed]:
@@ -361,9 +374,11 @@ def durable(h: History) -> Iterator[str]:
 
 
 def alone(h: History) -> Iterator[str]:
-    """Never two games of a deployment at once, wherever it is moved; two machines with one identity cannot promise it."""
+    """Never two games of a deployment at once, wherever it is moved; two machines with one identity cannot promise it, nor a disk from
+    before the move."""
     games: dict[str, list[Played]] = defaultdict(list)
-    for game in [g for w in h.witnesses if not w.cloned for g in w.games]:
+    strange = _brought_back(h)
+    for game in [g for w in h.witnesses if not w.cloned for g in w.games if g.session not in strange]:
         games[h.places.get(game.deployment, str(game.deployment))].append(game)
     for name, played in sorted(games.items()):
         for before, after in pairwise(sorted(played, key=lambda g: (g.began, g.session))):

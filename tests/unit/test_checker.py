@@ -126,6 +126,7 @@ BROKEN: list[tuple[str, str, dict[str, Any]]] = [
     ("7 and 16", "is gone, but [7] plays", {"deployments": []}),
     ("7 and 16", "the machine plays []", {"witnesses": [a_witness(games=())]}),
     ("7 and 16", "is wished stopped, but", {"deployments": [STOPPED]}),
+    ("7 and 16", "gave up (limit), but [7] lives", {"deployments": [a_deployment(gave_up="limit", gave_up_version=4)]}),
     ("7 and 16", "nothing runs and no reason", {"sessions": [], "session_history": [], "witnesses": [a_witness(games=())]}),
     ("7 and 16", "was never seen", {"deployments": [a_deployment(seen_version=3)]}),
     ("7 and 16", "its host holds", {"deployments": [a_deployment(desired_version=5, seen_version=5)]}),
@@ -152,6 +153,7 @@ BROKEN: list[tuple[str, str, dict[str, Any]]] = [
     ("15", "should play on host 1", {"witnesses": [a_witness(overdue=((at(3), at(30), 5),))]}),
     ("15", "knew that it was stopped", {"witnesses": [a_witness(games=(a_game(wished="stopped"),))]}),
     ("14", "after it was declared", {"sessions": [a_session(reason="start_timeout", ended_at=at(1))]}),
+    ("14", "version 4, stands", {"sessions": [a_session(begun_version=4)], "session_history": [a_step(1, None, "pending", cause="start_deadline")]}),
     ("14", "after its deadline", {"witnesses": [a_witness(deadlines={7: at(1)})]}),
     ("0", "KeyError", {"failures": ["replica-1: KeyError: 7"]}),
 ]  # fmt: skip
@@ -174,6 +176,20 @@ def test_what_a_restored_database_forgot_is_not_asked_of_it() -> None:
 def test_two_machines_with_one_identity_cannot_promise_one_game() -> None:
     twin = a_witness(wishes={}, cloned=True, restored=True, games=(a_game(session=8, ended=at(9), why="reboot"),))
     assert check(a_history(witnesses=[a_witness(cloned=True, restored=True), twin])) == []
+
+
+def test_a_deployment_that_an_old_disk_brings_back_is_a_stray_and_must_be_listed() -> None:
+    back = a_witness(
+        restored=True, wishes={5: ("running", 4)}, games=(a_game(), a_game(session=9, deployment=6, began=at(4)))
+    )
+    letter = {"key": "s", "session": 9, "reason": "unknown_session", "detail": "there is no session 9"}
+    apart = Unsettled(at=at(60), session=9, row=None, machine="running", after=15.0)
+    told: dict[str, Any] = {"witnesses": [back], "dead_letters": [letter], "unsettled": [apart]}
+    told |= {"places": {5: "arena", 6: "arena"}}
+    stray = {"host": 1, "session": 9, "deployment": 6, "why": "its deployment is not this host's"}
+    assert check(a_history(**told, strays=[stray])) == []
+    said = check(a_history(**told))
+    assert [one.partition(":")[0] for one in said] == ["7", "7 and 16"], said
 
 
 def test_a_late_number_under_an_applied_report_is_no_loss() -> None:
