@@ -84,6 +84,7 @@ def test_a_sound_history_passes() -> None:
     assert check(a_history()) == []
 
 
+MISSED = a_step(1, None, "pending", cause="start_deadline")
 DUPLICATE = Settled(host=1, journal="j", sequence=4, outcome="duplicate")
 STOPPED = a_deployment(desired="stopped", desired_version=4)
 STALE = {
@@ -153,7 +154,7 @@ BROKEN: list[tuple[str, str, dict[str, Any]]] = [
     ("15", "should play on host 1", {"witnesses": [a_witness(overdue=((at(3), at(30), 5),))]}),
     ("15", "knew that it was stopped", {"witnesses": [a_witness(games=(a_game(wished="stopped"),))]}),
     ("14", "after it was declared", {"sessions": [a_session(reason="start_timeout", ended_at=at(1))]}),
-    ("14", "version 4, stands", {"sessions": [a_session(begun_version=4)], "session_history": [a_step(1, None, "pending", cause="start_deadline")]}),
+    ("14", "version 4, stands", {"sessions": [a_session(begun_version=4)], "session_history": [MISSED]}),
     ("14", "after its deadline", {"witnesses": [a_witness(deadlines={7: at(1)})]}),
     ("0", "KeyError", {"failures": ["replica-1: KeyError: 7"]}),
 ]  # fmt: skip
