@@ -82,6 +82,7 @@ class EventConsumer:
     backoff: Backoff
     loop_time: Callable[[], float]
     side_by_side: Callable[[], bool] = lambda: False
+    linger: timedelta = timedelta(0)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     ended: Callable[[Delivery], Awaitable[None]] | None = None
     order: Order | None = None
@@ -89,6 +90,7 @@ class EventConsumer:
     marks: list[Delivery] = field(default_factory=list)
     paused: str | None = None
     leaderless: str | None = None
+    gathers: bool = False
 
     async def run(self, stop: asyncio.Event) -> None:
         """Consume until `stop`; leaving closes the channel, so that whatever is unacked returns in order."""
@@ -125,8 +127,10 @@ class EventConsumer:
         self.backoff.reset()
 
     async def step(self, consumer: Consumer) -> None:
-        """Take what is there (a lone message at once), settle it, acknowledge it."""
-        deliveries = await consumer.get_batch(self.batch_max, wait=WAIT_WITH_HELD if self.held else WAIT)
+        """Take what is there (a lone message at once; of many more), settle it, acknowledge it."""
+        linger = self.linger if self.gathers else timedelta(0)
+        deliveries = await consumer.get_batch(self.batch_max, linger, WAIT_WITH_HELD if self.held else WAIT)
+        self.gathers = len(deliveries) > 1
         deliveries = self._without_marks(deliveries)
         taken = self.loop_time()
         batch = await self._in_order([(d, arrive(d, self.bus.user_id, taken)) for d in deliveries])

@@ -152,14 +152,15 @@ class Pool:
         """A connection outside of a transaction."""
         with reach():
             try:
-                conn = await self._inner.acquire(timeout=ACQUIRE_SECONDS)
+                # A timeout is a task more, and nobody waits for a connection that is there.
+                conn = await self._inner.acquire(timeout=None if self.idle else ACQUIRE_SECONDS)
             except TimeoutError as error:
                 self.timeouts += 1
                 raise Unavailable("no database connection became free within 10 s") from error
             try:
                 yield conn
             finally:
-                await self._inner.release(conn)
+                await self._inner.release(conn, timeout=ACQUIRE_SECONDS)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
@@ -220,6 +221,7 @@ async def _try(settings: DatabaseSettings) -> Pool:
                 min_size=settings.db_pool_min,
                 max_size=settings.db_pool_max,
                 init=prepare,
+                max_queries=2**62,  # else a new one, with no statement prepared, every half minute at 500 events/s
                 reset=_as_it_is,  # else a statement more for each transaction
                 **arguments(settings),
             )
