@@ -149,16 +149,17 @@ async def too_late(house: House, nemesis: Nemesis) -> None:
 
 
 SLOW_EVENTS = (
-    "CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.1); RETURN new; END $$",
+    "CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(random() * 0.6); RETURN new; END $$",
     "CREATE TRIGGER slowly BEFORE INSERT ON events FOR EACH ROW EXECUTE FUNCTION slowly()",
 )
 
 
 async def two_relays(house: House, nemesis: Nemesis) -> None:
-    """Two leaders at once, while each event takes its time."""
+    """Two leaders at once, while each event takes its time, some more than others."""
     for statement in SLOW_EVENTS:
         await house.monitor.execute(statement)
-    await busy(house, 8, every=0.1)
+    await busy(house, 8, every=0.05)
+    await house.monitor.execute("DROP TRIGGER slowly ON events")
 
 
 async def forgotten(house: House, nemesis: Nemesis) -> None:
@@ -218,7 +219,7 @@ ALL: dict[str, Mutation] = {
     "the row lock": Mutation(two_at_once, ("row locks",), more={"replicas": 2, "processor": {"slow": 1.0}}),
     "the confirms": Mutation(broker_dies, agents="unconfirmed"),
     "the counter's lock": Mutation(
-        two_relays, ("counter's lock",), with_it=("leases",), more={"replicas": 2, "deployments": 4}
+        two_relays, ("counter's lock",), with_it=("leases",), more={"replicas": 2, "hosts": 2, "deployments": 8}
     ),
     "closing the channel": Mutation(
         handed_over,
