@@ -29,8 +29,11 @@ def _rates(kept: Mapping[str, Any]) -> list[tuple[str, float, bool]]:
 
 def _times(kept: Mapping[str, Any]) -> list[tuple[str, float, bool]]:
     figures = kept.get("latency", {}).get("figures", ())
+    others = ("(b)", "(d)")
     return [
-        (f["what"].removesuffix(": p99"), f["amount"], "(b)" not in f["what"]) for f in figures if "p99" in f["what"]
+        (f["what"].removesuffix(": p99"), f["amount"], not f["what"].removesuffix(": p99").endswith(others))
+        for f in figures
+        if "p99" in f["what"]
     ]
 
 

@@ -1,4 +1,4 @@
-"""From a host's publish to the announcement on `external`, at fixed rates; this processor, and (b) where it can follow."""
+"""From a host's publish to the announcement on `external`, at fixed rates; this processor, (b) where it can follow, and (d), the least."""
 
 import asyncio
 import re
@@ -27,6 +27,7 @@ TICK = 0.002
 AT_MOST_BEHIND = 30.0
 RATES = (200, 500, 5000)
 BEARABLE = (200,)  # what (b) can follow here
+SINGLE, LEAST = "bench.baseline", "bench.least"
 
 
 class Said(msgspec.Struct):
@@ -57,7 +58,7 @@ class Sample:
 def measure() -> list[Figure]:
     """Percentiles for each rate, medians of several runs."""
     figures: list[Figure] = []
-    single = {rate: [asyncio.run(run(rate, alone=True)) for _ in range(REPEATS)] for rate in BEARABLE}
+    single = {rate: [asyncio.run(run(rate, program=SINGLE)) for _ in range(REPEATS)] for rate in BEARABLE}
     for rate in RATES:
         runs = [asyncio.run(run(rate)) for _ in range(REPEATS)]
         figures += _figures(f"{rate:,} events/s", runs, targets=True)
@@ -66,6 +67,8 @@ def measure() -> list[Figure]:
     timeouts = [float(r.timeouts) for r in runs]
     runs = [asyncio.run(run(RATES[-1], partitions=PARTITIONS)) for _ in range(REPEATS)]
     figures += _figures(f"{RATES[-1]:,} events/s, {PARTITIONS} partitions", runs, targets=True)
+    runs = [asyncio.run(run(RATES[-1], program=LEAST)) for _ in range(REPEATS)]
+    figures += _figures(f"{RATES[-1]:,} events/s, (d)", runs, targets=False)
     return [*figures, median("5,000 events/s: pool acquire timeouts", timeouts, "", at_most=0, target="0")]
 
 
@@ -83,15 +86,15 @@ def _figures(what: str, runs: Sequence[Sample], *, targets: bool) -> list[Figure
     ]
 
 
-async def run(rate: int, *, alone: bool = False, partitions: int = 1) -> Sample:
-    """One run of SECONDS at a rate on a fresh place; `alone`: by the one-at-a-time design."""
+async def run(rate: int, *, program: str | None = None, partitions: int = 1) -> Sample:
+    """One run of SECONDS at a rate on a fresh place; by another `program` than the processor where one is named."""
     world = world_of(rate)
     where = await place(world)
     queues = await split(where, partitions) if partitions > 1 else [topics.EVENTS_QUEUE]
     declared = topology.processor_base() if partitions > 1 else topology.processor()
     bus = await rabbit.connect(where.broker, topology=declared + recording())
     port = free_port()
-    child = _baseline(where, world) if alone else start_processor(where, HEALTH_CHECK_PORT=str(port))
+    child = _other(program, where, world) if program else start_processor(where, HEALTH_CHECK_PORT=str(port))
     try:
         for queue in queues:
             await consumed(bus, queue)
@@ -99,7 +102,7 @@ async def run(rate: int, *, alone: bool = False, partitions: int = 1) -> Sample:
         heard = asyncio.create_task(clock.record(bus, world.announced))
         await clock.publish(bus, list(stream(world)))
         sample = await heard
-        sample.timeouts = 0 if alone else await asyncio.to_thread(_timeouts, port)
+        sample.timeouts = 0 if program else await asyncio.to_thread(_timeouts, port)
         return sample
     finally:
         end(child)
@@ -113,8 +116,8 @@ def world_of(rate: int) -> World:
     return World(deployments=deployments, rounds=rounds)
 
 
-def _baseline(where: Place, world: World) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "bench.baseline", where.broker, where.database, str(world.events)]
+def _other(program: str, where: Place, world: World) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", program, where.broker, where.database, str(world.events)]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL)
 
 

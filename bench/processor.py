@@ -42,18 +42,23 @@ class Run:
 
 
 def measure() -> list[Figure]:
-    """Rounds of (c) limit, (a) this processor, also with partitions, (b) one at a time; medians with their spread."""
+    """Rounds of (c) limit, (a) this processor, also with partitions, (b) one at a time, (d) least; medians with their spread."""
     rounds = [asyncio.run(one_round()) for _ in range(REPEATS)]
-    limit, ours, split, single = ([r[i] for r in rounds] for i in range(4))
+    limit, ours, split, single, least = ([r[i] for r in rounds] for i in range(5))
     against_b = [a.rate / b.rate for a, b in zip(ours, single, strict=True)]
     against_c = [a.rate / c.rate for a, c in zip(ours, limit, strict=True)]
+    least_against_b = [d.rate / b.rate for d, b in zip(least, single, strict=True)]
+    least_against_c = [d.rate / c.rate for d, c in zip(least, limit, strict=True)]
     return [
         _rate("(a) this processor", ours),
         _rate(f"(a) with {PARTITIONS} partitions, all with the one processor", split),
         _rate("(b) one at a time, a transaction and a confirmed publish each", single),
         _rate("(c) consume and acknowledge, doing nothing", limit),
+        _rate("(d) the least that can be done with an event", least),
         median("ratio (a) / (b)", against_b, "times", at_least=40),
         median("ratio (a) / (c)", against_c, "times", at_least=1 / 3, target="at least 1/3"),
+        median("ratio (d) / (b)", least_against_b, "times"),
+        median("ratio (d) / (c)", least_against_c, "times"),
         median("(a): CPU of the processor", [r.each(r.spent.client) for r in ours], "µs/event", at_most=60),
         median("(a): CPU of its database connections", [r.each(r.spent.database) for r in ours], "µs/event"),
         median("(a): CPU of the broker", [r.each(r.spent.broker) for r in ours], "µs/event"),
@@ -67,9 +72,9 @@ def _rate(what: str, runs: Sequence[Run]) -> Figure:
     return median(what, [run.rate for run in runs], "events/s")
 
 
-async def one_round() -> tuple[Run, Run, Run, Run]:
-    """Fresh database and vhost for each of the four."""
-    return await _limit(), await ours(WORLD), await ours(WORLD, PARTITIONS), await _single()
+async def one_round() -> tuple[Run, Run, Run, Run, Run]:
+    """Fresh database and vhost for each of the five."""
+    return await _limit(), await ours(WORLD), await ours(WORLD, PARTITIONS), await _single(), await _least()
 
 
 async def _limit() -> Run:
@@ -83,6 +88,12 @@ async def _single() -> Run:
     small = replace(WORLD, rounds=1)
     await load(where.broker, (m for m, _ in zip(stream(small), range(BASELINE_EVENTS), strict=False)))
     return _told(await asyncio.to_thread(_run, "bench.baseline", where.broker, where.database, str(BASELINE_EVENTS)))
+
+
+async def _least() -> Run:
+    where = await place(WORLD)
+    count = await load(where.broker, stream(WORLD), declare=topology.processor() + recording())
+    return _told(await asyncio.to_thread(_run, "bench.least", where.broker, where.database, str(count)))
 
 
 async def ours(world: World, partitions: int = 1) -> Run:
