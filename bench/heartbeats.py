@@ -47,10 +47,12 @@ class Run:
 
 def measure() -> list[Figure]:
     """Heartbeats a second until the last was taken, and what the events beside them took."""
+    least_of_all = [asyncio.run(least()) for _ in range(REPEATS)]
     runs = [asyncio.run(run()) for _ in range(REPEATS)]
     each = [(r.spent.client / r.beats, r.spent.database / r.beats, r.spent.broker / r.beats) for r in runs]
     return [
         median(f"heartbeats taken beside {EVENTS:,} events/s", [r.taken for r in runs], "beats/s", at_least=RATE),
+        median("the least: taken and acknowledged, nothing done, no events beside them", least_of_all, "beats/s"),
         median("their publisher's own rate", [r.offered for r in runs], "beats/s"),
         median("most that waited in the queue", [r.deepest for r in runs], "beats"),
         median(f"{EVENTS:,} events/s beside them: p50", [r.p50 for r in runs], "ms"),
@@ -63,6 +65,23 @@ def measure() -> list[Figure]:
         median("liveness table and its index after", [r.table[1]["bytes"] / 2**20 for r in runs], "MiB"),
         median("dead rows in it after", [r.table[1]["dead"] for r in runs], "rows"),
     ]
+
+
+async def least() -> float:
+    """Beats a second of twice the offer where nobody does anything with them: what the broker and this machine can carry."""
+    where = await place(WORLD)
+    bus = await rabbit.connect(where.broker, topology=topology.processor())
+    words = [where.broker, str(RATE * SECONDS), topics.HEARTBEAT_QUEUE]
+    drain = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "bench.drain", *words, stdout=asyncio.subprocess.PIPE
+    )
+    await consumed(bus, topics.HEARTBEAT_QUEUE)
+    words = ["bench.beats", where.broker, *map(str, (HOSTS, 2 * RATE, SECONDS // 2))]
+    beats = await asyncio.create_subprocess_exec(sys.executable, "-m", *words, stdout=asyncio.subprocess.DEVNULL)
+    await beats.wait()
+    said = json.loads((await drain.communicate())[0].splitlines()[-1])
+    await bus.close()
+    return float(said["count"] / said["seconds"])
 
 
 async def run() -> Run:

@@ -43,8 +43,9 @@ NOTES = {
     "(d) is the least that can be done with an event, as above: what it takes is the broker's, the load's and the recorder's time.",
     "growth": "10,000 sessions go their whole way, each on a deployment of its own, on 1,000 and on 10,000 of 100,000 hosts.",
     "detection": "The whole statement, seen from the client, rolled back each time; 15 times.",
-    "heartbeats": "10,000 hosts, 20,000 heartbeats a second for 10 s beside the events. Where the publisher's own rate is lower than "
-    "that, the machine could not offer more, and the figure says nothing of what the processor could take.",
+    "heartbeats": "10,000 hosts, 20,000 heartbeats a second for 10 s beside the events; the least at twice that for 5 s. Where the "
+    "publisher's own rate is lower than that, the machine could not offer more, and the figure says nothing of what the processor could "
+    "take.",
     SIMULATION: "Each seed is ten simulated minutes of power commands and drawn faults, and their healed end, on a real PostgreSQL; the "
     "checker of what must hold judges its whole history.",
     "memory": "1,000 sessions side by side, 200 times one after the other, never more than 10,000 events waiting.",
