@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from urllib.parse import urlsplit
 
@@ -138,3 +139,22 @@ async def test_the_processor_s_event_loop_carries_the_bus_over_a_cut(proxy: Prox
             return runner.run(asyncio.wait_for(there(), SOON.total_seconds()))
 
     assert await asyncio.to_thread(run) == [bytes([n]) * size for n, size in enumerate(SIZES)]
+
+
+async def test_a_connection_that_has_no_channel_left_is_opened_anew(rabbitmq_url: str) -> None:
+    """Channels that the broker holds up cannot be closed: left ones add up."""
+    bus = await rabbit.connect(f"{rabbitmq_url}?channel_max=3", topology=Topology(queues=(QUEUE,)))
+    try:
+        async with AsyncExitStack() as consumers:
+            with pytest.raises(Unavailable, match="no channel left"):
+                while True:
+                    held = await consumers.enter_async_context(bus.consume(QUEUE.name, 1))
+            with pytest.raises(Unavailable):
+                await held.get_batch(1, wait=SOON)
+        async with asyncio.timeout(SOON.total_seconds()):
+            while not bus.connected:  # noqa: ASYNC110  # nobody tells
+                await asyncio.sleep(0.01)
+        assert await bus.publish([say(b"later")]) == [Outcome.CONFIRMED]
+        assert [one.body for one in await all_of(bus, 1)] == [b"later"]
+    finally:
+        await bus.close()

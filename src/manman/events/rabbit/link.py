@@ -159,7 +159,10 @@ def _why(error: Exception) -> str:
 async def open_channel(
     connection: LaneConnection, on_closed: Callable[[BaseException], None] | None = None
 ) -> LaneChannel:
-    """An open channel; `on_closed` is told why it ended. Raises `Unavailable` when the connection is gone."""
+    """An open channel; `on_closed` is told why it ended. Raises `Unavailable` when the connection is gone.
+
+    One that has no channel left is hung up on: those that were left stay open while the broker holds them up, and end with it.
+    """
     opened: asyncio.Future[LaneChannel] = asyncio.get_running_loop().create_future()
 
     def on_open(channel: LaneChannel) -> None:
@@ -176,6 +179,9 @@ async def open_channel(
         channel: LaneChannel = connection.channel(on_open_callback=on_open)
         channel.add_on_close_callback(on_close)
         return await _in_time(opened)
+    except failures.NoFreeChannels as error:
+        connection.hang_up()
+        raise Unavailable("the connection has no channel left, and is opened anew") from error
     except Exception as error:
         raise ours(error) from error
 
