@@ -227,16 +227,15 @@ class House:
         return deployment
 
     async def session(self, deployment: DeploymentId, *, deadline: timedelta = timedelta(minutes=2)) -> SessionId:
-        """A pending session, as a start makes it: the wish one version on, the run one on, its first history row."""
+        """A pending session, as a start makes it: the wish one version on, the run above the last, its first history row."""
         query = """
             WITH wish AS (
-                UPDATE deployments SET desired = 'running', desired_version = desired_version + 1, last_run = last_run + 1,
-                                       sent_at = clock()
+                UPDATE deployments SET desired = 'running', desired_version = desired_version + 1, sent_at = clock()
                  WHERE id = $1 RETURNING *),
             made AS (
                 INSERT INTO sessions (host, deployment, run, begun_version, cause, created_at, at, deadline_at, config,
                                       config_revision, deployment_version, history_number)
-                SELECT host, id, last_run, desired_version, 'user', clock(), clock(), clock() + $2::interval, config,
+                SELECT host, id, last_run + 1, desired_version, 'user', clock(), clock(), clock() + $2::interval, config,
                        config_revision, version, 1 FROM wish RETURNING id)
             INSERT INTO session_history (session, number, to_status, at, recorded_at, cause)
             SELECT id, 1, 'pending', clock(), clock(), 'user' FROM made RETURNING session"""

@@ -210,6 +210,20 @@ async def test_unknown_hosts_and_sessions_are_dead_letters_and_the_next_message_
     assert reasons == ["unknown_host", "unknown_session"]
 
 
+async def test_a_run_counts_from_the_first_word_of_its_host_whatever_that_says_of_the_wish(home: House) -> None:
+    agent = await home.host()
+    deployment = await home.deployment(agent)
+    for run, wish in enumerate([{"desired_version": 1}, {}], start=1):
+        session = await home.session(deployment)
+        assert await home.rows("SELECT last_run FROM deployments") == [(run - 1,)]
+        await home.execute("UPDATE deployments SET seen_version = desired_version")
+        await agent.say("session", "pending", session_id=session, **wish)
+        await home.until_settled(agent)
+        assert await home.rows("SELECT last_run FROM deployments") == [(run,)]
+        await agent.session(session, "crashed", exit_code=1, reason="exited")
+        await home.until_status(session, "crashed")
+
+
 async def test_a_multi_step_workflow_over_two_sessions_of_one_deployment(home: House) -> None:
     agent = await home.host()
     deployment = await home.deployment(agent)

@@ -1,4 +1,4 @@
-"""A start that its host refuses, because it has begun a session of its own that the rows do not know yet."""
+"""Starts that do not count, refused or lost: their host has begun a session of its own that the rows do not know yet."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -13,6 +13,7 @@ from manman.events import contracts, topics
 from manman.events.codec import Message
 from manman.processor import fold_sessions
 from manman.processor.outcomes import Outcome, Refusal
+from manman.processor.sweeps import deadlines
 from manman.processor.world import World
 
 NOW = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
@@ -55,14 +56,14 @@ def a_host() -> Held:
 def started(world: World, session_id: SessionId) -> Session:
     """A start, as the API asks for it."""
     wished = deployments.wished(world.deployments[DEPLOYMENT], Desired.RUNNING)
-    wished = replace(wished, last_run=wished.last_run + 1, last_session=session_id)
+    wished = replace(wished, last_session=session_id)
     row = Session(
         id=session_id,
         deployment_id=DEPLOYMENT,
         host_id=HOST,
         status=Status.PENDING,
         desired=Desired.RUNNING,
-        run=wished.last_run,
+        run=deployments.next_run(wished),
         number=1,
         at=NOW,
         begun_version=wished.desired_version,
@@ -94,6 +95,14 @@ def pending(world: World) -> Outcome | Refusal:
     """The word of the session that the host began by itself arrives."""
     body = contracts.SessionStatus(
         session_id=OWN, deployment_id=DEPLOYMENT, host_id=HOST, run=3, begun_version=3, desired_version=3
+    )
+    return fold_sessions.said(world, message("session", "pending", body), body)
+
+
+def taken(world: World, row: Session) -> Outcome | Refusal:
+    """The host's word that it took that start arrives."""
+    body = contracts.SessionStatus(
+        session_id=row.id, deployment_id=DEPLOYMENT, host_id=HOST, desired_version=row.begun_version
     )
     return fold_sessions.said(world, message("session", "pending", body), body)
 
@@ -131,9 +140,32 @@ def test_a_second_start_is_superseded_by_the_session_that_the_host_had_begun_bef
     }
 
 
-def test_a_refusal_that_arrives_after_the_hosts_own_session_gives_no_run_back() -> None:
+def test_a_refusal_that_arrives_after_the_hosts_own_session_takes_no_run_from_it() -> None:
     world, held = a_world(), a_host()
     verdict = judged(held, world, started(world, FIRST))
     pending(world)
     assert refused(world, FIRST, verdict.held.version) is Outcome.UNCHANGED
     assert world.deployments[DEPLOYMENT].last_run == 3
+
+
+def test_however_many_starts_are_lost_the_game_that_their_host_begins_by_itself_is_not_ended() -> None:
+    world, held = a_world(), a_host()
+    deadlines._end(world, started(world, FIRST))
+    assert world.sessions[FIRST].reason == "start_timeout"
+    verdict = judged(held, world, started(world, SECOND))
+    assert isinstance(verdict, RefuseStart)
+    assert pending(world) is Outcome.APPLIED
+    alive = world.live_of(DEPLOYMENT)
+    assert alive is not None and alive.id == OWN
+    assert (world.sessions[SECOND].status, world.sessions[SECOND].reason) == (Status.STOPPED, "superseded")
+
+
+def test_a_start_that_its_host_took_counts_though_its_time_ran_out() -> None:
+    world, held = a_world(), Held(last_run=2)
+    row = started(world, FIRST)
+    verdict = judged(held, world, row)
+    assert isinstance(verdict, TakeStart)
+    held = wishes.ended(wishes.begun(verdict.held, FIRST, row.run))
+    assert taken(world, row) is Outcome.UNCHANGED
+    deadlines._end(world, world.sessions[FIRST])
+    assert isinstance(judged(held, world, started(world, SECOND)), TakeStart)

@@ -115,7 +115,7 @@ async def begin(wanted: Wanted, caller: Caller, conn: Connection, *, fresh: bool
         raise live(wanted.deployment.name, wanted.live.id)
     deadline = timedelta(seconds=caller.office.settings.start_deadline_seconds)
     wished = deployments.wished(wanted.deployment, Desired.RUNNING, fresh=fresh, above=wanted.above)
-    run = wished.last_run + 1
+    run = deployments.next_run(wished)
     pending = await _pending(wished, run, wanted.host["now"], caller, conn)
     said = Said(status=Status.PENDING, at=pending.at, cause=caller.said, trace_id=caller.trace_id or None)
     moved = Moved(before=None, after=pending, said=said)
@@ -132,7 +132,7 @@ async def begin(wanted: Wanted, caller: Caller, conn: Connection, *, fresh: bool
     )
     changes = Changes(
         deadline=deadline,
-        deployments=[replace(wished, last_run=run, last_session=pending.id)],
+        deployments=[replace(wished, last_session=pending.id)],
         inserted=[pending],
         moved=[moved],
         messages=[announce.session_moved(moved, names, pending.at, caller.office.chance), start],

@@ -23,8 +23,8 @@ class Install(StrEnum):
 class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     """A deployment's row as the event path loads and saves it. `number` is that of its last history row.
 
-    `seen_version` is what its host said last, not the highest: a restored disk has forgotten. `last_run` numbers its sessions:
-    the highest that began or may begin yet.
+    `seen_version` is what its host said last, not the highest: a restored disk has forgotten. `last_run` is the highest run that its
+    host is known to have taken or begun.
     """
 
     id: DeploymentId
@@ -107,12 +107,18 @@ def wished(deployment: Deployment, desired: Desired, *, fresh: bool = False, abo
     )
 
 
-def not_begun(deployment: Deployment, run: int) -> Deployment:
-    """The row after its host refused the start of this run: the next start is that run again.
+def next_run(deployment: Deployment) -> int:
+    """The run of its next start: one above what its host said, so never more than one above what its host holds.
 
-    Where the host has begun a run of its own that is not known here yet, one above it would end that session's game.
+    A start that was refused or lost counts for nothing. Where the host has begun a run of its own that is not known here yet, the
+    start is at or below it, and ends no game.
     """
-    return replace(deployment, last_run=run - 1) if deployment.last_run == run else deployment
+    return deployment.last_run + 1
+
+
+def begun(deployment: Deployment, run: int) -> Deployment:
+    """The row after its host said that it took the start of this run, or began it by itself."""
+    return replace(deployment, last_run=run) if run > deployment.last_run else deployment
 
 
 BELIEVABLE = EPOCH << 20

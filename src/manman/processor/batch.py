@@ -41,8 +41,8 @@ class Rules:
 
 @dataclass(slots=True)
 class Keys:
-    """Whose rows a batch concerns. `heard` are the wishes that hosts said they hold, `moving` the sessions that are likely to be
-    announced."""
+    """Whose rows a batch concerns. `heard` are sessions that hosts spoke of, with the wishes that they said they hold (None: they said
+    nothing of it), `moving` the sessions that are likely to be announced."""
 
     hosts: set[HostId] = field(default_factory=set)
     host_rows: set[HostId] = field(default_factory=set)
@@ -51,7 +51,7 @@ class Keys:
     leases: set[HostId] = field(default_factory=set)
     deployments: set[DeploymentId] = field(default_factory=set)
     sessions: set[SessionId] = field(default_factory=set)
-    heard: set[tuple[SessionId, int]] = field(default_factory=set)
+    heard: set[tuple[SessionId, int | None]] = field(default_factory=set)
     moving: set[SessionId] = field(default_factory=set)
     newcomers_of: set[DeploymentId] = field(default_factory=set)
 
@@ -142,8 +142,7 @@ def _of_session(keys: Keys, body: contracts.SessionStatus, host_id: HostId | Non
 def _of_wish(keys: Keys, session_id: SessionId | None, desired_version: int | None) -> None:
     if session_id is not None:
         keys.sessions.add(session_id)
-        if desired_version is not None:
-            keys.heard.add((session_id, desired_version))
+        keys.heard.add((session_id, desired_version))
 
 
 def _of_report(keys: Keys, body: contracts.HostReport) -> None:

@@ -85,7 +85,7 @@ def _deployment(world: World, message: Message, host_id: HostId, held: contracts
     if held.desired is not None and held.desired_version is not None:
         wish = Wish(desired=Desired(held.desired), version=held.desired_version, fresh_version=held.fresh_version or 0)
         after = deployments.taken_over(after, wish)
-    world.keep_deployment(replace(after, last_run=max(after.last_run, held.last_run or 0)))
+    world.keep_deployment(deployments.begun(after, held.last_run or 0))
     _made_good(world, message, held)
     if after.desired_version == row.desired_version:
         return False

@@ -43,6 +43,7 @@ def said(world: World, message: Message, body: contracts.SessionStatus) -> Outco
             "foreign", f"session {row.id} belongs to deployment {row.deployment_id}, not {body.deployment_id}"
         )
     _heard_wish(world, row, body.desired_version)
+    _heard_run(world, row)
     heard = what_was_said(world, message, body)
     return take(world, _asked_to_stop(row, heard.status, body.desired_version), heard)
 
@@ -113,6 +114,12 @@ def _heard_wish(world: World, row: Session, version: int | None) -> None:
     world.keep_deployment(deployments.seen(deployment, version))
 
 
+def _heard_run(world: World, row: Session) -> None:
+    """Its host speaks of the session: so it has taken that start."""
+    if (deployment := world.deployments.get(row.deployment_id)) is not None:
+        world.keep_deployment(deployments.begun(deployment, row.run))
+
+
 def _newcomer(world: World, message: Message, body: contracts.SessionStatus) -> Outcome | Refusal:
     word = body.status or message.key.word
     if word != Status.PENDING or body.run is None or body.deployment_id is None or message.host_id is None:
@@ -159,7 +166,7 @@ def begin(world: World, host_id: HostId, body: contracts.SessionStatus | contrac
     if deployment_id is None:
         raise ValueError("a session that begins has a deployment")
     deployment = world.deployments[deployment_id]
-    run = body.run or deployment.last_run + 1
+    run = body.run or deployments.next_run(deployment)
     world.leases[host_id] = ranges.without(world.leases.get(host_id, ()), [body.session_id])
     world.used_ids.setdefault(host_id, []).append(body.session_id)
     session = _new_row(world, deployment, body, heard, run)
@@ -171,13 +178,11 @@ def begin(world: World, host_id: HostId, body: contracts.SessionStatus | contrac
     world.move(Moved(before=None, after=session, said=heard))
     if rule is not None and rule.winner is reports.Winner.PRESENT:
         _lose(world, session, rule)
-        world.keep_deployment(replace(world.deployments[deployment_id], last_run=max(run, deployment.last_run)))
+        world.keep_deployment(deployments.begun(world.deployments[deployment_id], run))
         return
-    now = world.deployments[deployment_id]
+    now = deployments.begun(world.deployments[deployment_id], run)
     version = body.desired_version if isinstance(body, contracts.SessionStatus) else None
-    world.keep_deployment(
-        replace(deployments.seen(now, version), last_run=max(run, now.last_run), last_session=session.id)
-    )
+    world.keep_deployment(replace(deployments.seen(now, version), last_session=session.id))
 
 
 def _new_row(
@@ -219,7 +224,7 @@ def _lose(world: World, session: Session, rule: reports.TwoRows) -> None:
 
 
 def refused(world: World, message: Message, body: contracts.CommandRefused) -> Outcome | Refusal:
-    """`status.command.refused`: its wish is heard; a start that was refused ends its row as superseded, and its run is free again."""
+    """`status.command.refused`: its wish is heard; a start that was refused ends its row as superseded."""
     if body.deployment_id is not None and (deployment := world.deployments.get(body.deployment_id)) is not None:
         if message.host_id is not None and deployment.host_id != message.host_id:
             return Refusal("foreign", f"deployment {deployment.id} is not on host {message.host_id}")
@@ -236,8 +241,6 @@ def refused(world: World, message: Message, body: contracts.CommandRefused) -> O
 
 
 def _not_begun(world: World, message: Message, row: Session, detail: str | None) -> None:
-    if (deployment := world.deployments.get(row.deployment_id)) is not None:
-        world.keep_deployment(deployments.not_begun(deployment, row.run))
     row = replace(row, desired=Desired.STOPPED)
     for status in (Status.STOPPING, Status.STOPPED):
         last = status is Status.STOPPED

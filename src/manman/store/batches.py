@@ -196,15 +196,15 @@ async def lock_rows(
     live_of: Collection[DeploymentId] = (),
     live_on: Collection[HostId] = (),
     *,
-    heard: Collection[tuple[SessionId, int]] = (),
+    heard: Collection[tuple[SessionId, int | None]] = (),
     named: Collection[SessionId] = (),
 ) -> Rows:
     """These sessions, the live ones of these deployments and the live ones on these hosts, locked.
 
-    `heard` are wishes that the hosts of sessions said they hold: where one is news, the session's deployment comes with it, locked
-    before. `named` are those whose names are wanted.
+    `heard` are sessions that their hosts spoke of, with the wishes that they said they hold, if any: where that is news, or that they
+    have taken it, the session's deployment comes with it, locked before. `named` are those whose names are wanted.
     """
-    told = sorted(heard)
+    told = sorted(heard, key=lambda one: (one[0], one[1] or 0))
     row = await conn.fetchrow(
         sql["lock_sessions"],
         sorted(sessions),
