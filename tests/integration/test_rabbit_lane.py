@@ -1,13 +1,16 @@
 """The fast lane on a real broker: large and odd messages between the usual ones, garbage, a broker that says nothing any more."""
 
 import asyncio
+import struct
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from urllib.parse import urlsplit
 
+import pika
 import pytest
 from harness.proxy import Proxy
+from pika import data
 
 from manman.cli import serve
 from manman.errors import OutOfReach, Unavailable
@@ -16,6 +19,7 @@ from manman.events.rabbit import bus as rabbit
 
 QUEUE = Queue(name="lane", kind=Kind.CLASSIC)
 SOON = timedelta(seconds=60)  # generous: a wait that ends by an event, never by this
+DEEP = 10_000  # tables
 SIZES = (0, 1, 100, 70_000, 131_064, 131_065, 300_000, 0, 5)
 
 
@@ -139,6 +143,36 @@ async def test_the_processor_s_event_loop_carries_the_bus_over_a_cut(proxy: Prox
             return runner.run(asyncio.wait_for(there(), SOON.total_seconds()))
 
     assert await asyncio.to_thread(run) == [bytes([n]) * size for n, size in enumerate(SIZES)]
+
+
+async def test_headers_that_nobody_can_read_take_neither_the_message_nor_the_connection(
+    rabbitmq_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A time that no calendar has, and a table that is too deep. Whoever may publish may say it, and the broker keeps it: a consumer
+    that trips over it would do so for ever."""
+    bus = await rabbit.connect(rabbitmq_url, topology=Topology(queues=(QUEUE,)))
+    try:
+        with pika.BlockingConnection(pika.URLParameters(rabbitmq_url)) as other:
+            channel = other.channel()
+            monkeypatch.setattr(data, "encode_table", lambda pieces, _: pieces.append(unreadable()))
+            for more, size in (({}, 1), ({"correlation_id": "rare"}, 1), ({}, 300_000)):
+                channel.basic_publish("", QUEUE.name, b"x" * size, pika.BasicProperties(headers={"as": "told"}, **more))
+            monkeypatch.undo()
+        got = await all_of(bus, 3)
+        assert [(dict(one.headers), one.redelivered) for one in got] == [({"good": "1", "when": None}, False)] * 3
+    finally:
+        await bus.close()
+
+
+def unreadable() -> bytes:
+    """A table's bytes: a time, tables in tables, and a text."""
+    deep = b""
+    for _ in range(DEEP):
+        deep = b"\0F" + struct.pack(">I", len(deep)) + deep
+    values = (
+        b"\4whenT" + struct.pack(">Q", 2**62) + b"\4deepF" + struct.pack(">I", len(deep)) + deep + b"\4goodS\0\0\0\0011"
+    )
+    return struct.pack(">I", len(values)) + values
 
 
 async def test_a_connection_that_has_no_channel_left_is_opened_anew(rabbitmq_url: str) -> None:

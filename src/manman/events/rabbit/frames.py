@@ -6,7 +6,7 @@ is left to pika's decoder, which reads everything else too.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from struct import Struct
 from typing import Any
@@ -43,6 +43,9 @@ _MODE_SHIFT = 12  # the delivery mode is one octet
 _RARE = 0xFFFF & ~(_CONTENT_TYPE | _HEADERS | _DELIVERY_MODE | _MESSAGE_ID | _USER_ID)
 _TEXT = ord("S")
 _DOUBLE = ord("d")
+_TIME = ord("T")
+_NESTED = b"FA"  # tables and lists
+DEEPEST = 16  # of tables in tables; the broker's own are three deep
 
 Properties = tuple[Mapping[str, Header], int, str | None, str | None]
 """Headers, attempts, message id, user id."""
@@ -201,6 +204,35 @@ def _keep(found: dict[str, Header], name: str, value: object) -> None:
     elif value is None or isinstance(value, str | int | float | bool):
         found[name] = value
         _remember(_names, name.encode())
+
+
+class _Tables:
+    """How pika reads a table's values, but for what the broker carries and pika trips over: such a message would end each connection
+    that gets it, and come again for ever. A time that no calendar has is nothing, and so is what is nested too deep."""
+
+    def __init__(self) -> None:
+        self._read: Callable[[bytes, int], tuple[Any, int]] = data.decode_value
+        self._depth = 0
+
+    def __call__(self, encoded: bytes, offset: int) -> tuple[Any, int]:
+        kind = encoded[offset]
+        if kind == _TIME:
+            try:
+                return self._read(encoded, offset)
+            except (ValueError, OverflowError, OSError):
+                return None, offset + 9
+        if kind not in _NESTED:
+            return self._read(encoded, offset)
+        if self._depth == DEEPEST:
+            return None, offset + 5 + _long.unpack_from(encoded, offset + 1)[0]
+        self._depth += 1
+        try:
+            return self._read(encoded, offset)
+        finally:
+            self._depth -= 1
+
+
+data.decode_value = _Tables()  # pika's own reading of tables calls it too
 
 
 def _value(buffer: bytes, at: int) -> tuple[Any, int]:
