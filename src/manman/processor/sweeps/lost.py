@@ -7,7 +7,7 @@ not while most hosts are silent together: then it is something that they share.
 from dataclasses import dataclass
 from datetime import timedelta
 
-from manman.domain import hosts
+from manman.domain import deployments, hosts
 from manman.domain.sessions import Moved, Reason, Said, Status, decide
 from manman.processor import batch
 from manman.processor.batch import Rules
@@ -47,5 +47,7 @@ class Lost:
             decision = decide(row, said, now)
             if isinstance(decision, Moved):
                 world.move(decision)
+                # Its host may have taken that start unheard: the next one ends what it still plays, and must be above it.
+                world.keep_deployment(deployments.begun(world.deployments[row.deployment_id], row.run))
         await batch.commit(conn, world, rules)
         return {"ended": len(world.moved), "hosts": len(away), "more": int(len(lost) == MOST)}
