@@ -87,7 +87,7 @@ async def test_sessions_of_the_last_hour_are_those_that_did_not_end_before(api: 
             )
     assert (await client.list_sessions(filter="NOT ended_at < -1h")).total == 2
     assert (await client.list_sessions(filter="status = crashed AND signal = 9")).total == 2
-    assert (await client.list_sessions(filter="live = true")).sessions[0].run == 3
+    assert (await client.list_sessions(filter="live = true")).sessions[0].session_id == session.session_id
     with pytest.raises(ApiError, match="must be one of pending"):
         await client.list_sessions(filter="status = asleep")
 

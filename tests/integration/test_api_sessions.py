@@ -101,6 +101,7 @@ async def test_restart_with_nothing_live_is_a_start(api: Running) -> None:
     client = await api.client()
     session = await client.start_session(deployment_id=deployment.deployment_id)
     await api.fetch("UPDATE sessions SET status = 'stopped', ended_at = clock() WHERE id = $1", session.session_id)
+    await api.fetch("UPDATE deployments SET last_run = 1 WHERE id = $1", deployment.deployment_id)  # as its host said
     restarted = await client.restart_session(session.session_id)
     assert restarted.session_id != session.session_id and restarted.status == "pending"
     assert restarted.previous_session_id == session.session_id and restarted.run == 2
