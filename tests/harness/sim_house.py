@@ -60,7 +60,6 @@ class House:
     _marks: tuple[int, int] = (0, 0)
     _lives: int = 0
     _unspooled: set[int] = field(default_factory=set)
-    _forgot: bool = False
 
     # ---- lives
 
@@ -232,12 +231,13 @@ class House:
             self.later(self.plan.agrees_within, self._compare)
 
     async def _forgets_queues(self) -> bool:
-        """Whether there were queues of what hosts say that belong to no generation in the rows, and they are not emptied yet."""
+        """Whether there are queues of what hosts say that belong to no generation in the rows, or a restored database is still
+        emptying such ones."""
         rows = await self.database.monitor.fetch("SELECT generation, partitions FROM partition_generations")
         known = {topics.partition(topics.EVENTS_QUEUE, g, n, of) for g, of in rows for n in range(of)}
         there = {name for name in self.broker.queues if name.startswith(topics.EVENTS_QUEUE)}
-        self._forgot = bool(there - known) or (self._forgot and len(rows) > 1)
-        return self._forgot
+        restored = await self.database.monitor.fetchval("SELECT epoch > 1 FROM installation")
+        return bool(there - known) or (restored and len(rows) > 1)
 
     async def _compare(self) -> None:
         """Where rows and machines differ, and still do a moment later: that is not on its way."""
