@@ -12,6 +12,7 @@ from bench import REPEATS, Figure, median
 from bench.beats import JOURNAL, WRITTEN
 from bench.latency import Clock, consumed
 from bench.places import Cost, Place, cost, end, place, recording, start_processor
+from bench.report import LEAST
 from bench.world import World, stream
 from manman.events import topics, topology
 from manman.events.rabbit import bus as rabbit
@@ -52,7 +53,7 @@ def measure() -> list[Figure]:
     each = [(r.spent.client / r.beats, r.spent.database / r.beats, r.spent.broker / r.beats) for r in runs]
     return [
         median(f"heartbeats taken beside {EVENTS:,} events/s", [r.taken for r in runs], "beats/s", at_least=RATE),
-        median("the least: taken and acknowledged, nothing done, no events beside them", least_of_all, "beats/s"),
+        median(LEAST, least_of_all, "beats/s"),
         median("their publisher's own rate", [r.offered for r in runs], "beats/s"),
         median("most that waited in the queue", [r.deepest for r in runs], "beats"),
         median(f"{EVENTS:,} events/s beside them: p50", [r.p50 for r in runs], "ms"),

@@ -17,6 +17,7 @@ HERE = Path(__file__).parent
 KEPT = HERE / "results.json"
 QUIET = 1.5  # load average at the begin, above which a run says that others worked beside it
 
+LEAST = "the least: taken and acknowledged, nothing done, no events beside them"
 SIMULATION = "simulation"  # kept by `make sim`, which is no measurement
 
 TITLES = {
@@ -125,9 +126,24 @@ def _verdict(kept: Mapping[str, Any]) -> list[str]:
         lines += [f"- {f['what']}: {shown(f['amount'])} {f['unit']} ({f['target']})".replace(" )", ")") for f in missed]
     if unmeasured := [TITLES[part] for part in PARTS if part not in kept]:
         lines += ["", f"Not measured yet: {', '.join(unmeasured)}."]
-    if bottleneck := _bottleneck(kept):
-        lines += ["", bottleneck]
+    for more in (_allowed(kept), _bottleneck(kept)):
+        lines += ["", more] if more else []
     return lines
+
+
+def _allowed(kept: Mapping[str, Any]) -> str:
+    """What the machine allows whoever does the least that can be done: what no processor can surpass here."""
+    figures = {f["what"]: f["amount"] for part in PARTS for f in kept.get(part, {}).get("figures", ())}
+    named = {
+        "ratio (d) / (b)": "{} times (b)",
+        "ratio (d) / (c)": "{} of (c)",
+        "5,000 events/s, (d): p50": "at 5,000 events/s a p50 of {} ms",
+        "5,000 events/s, (d): p99": "and a p99 of {} ms",
+        LEAST: "and {} heartbeats a second where nobody does anything with them",
+    }
+    said = [words.format(shown(figures[what])) for what, words in named.items() if what in figures]
+    begin = "What this machine allows whoever does nothing but write an event down and announce it (d): "
+    return f"{begin}{', '.join(said)}." if said else ""
 
 
 def _bottleneck(kept: Mapping[str, Any]) -> str:
