@@ -57,6 +57,26 @@ async def test_a_report_tells_that_the_host_gave_up_once(home: House) -> None:
     assert await home.rows("SELECT to_status, cause FROM deployment_history") == [("gave_up", "gave up: limit")]
 
 
+@pytest.mark.parametrize("is_reported", [False, True])
+async def test_what_lives_again_on_a_disk_from_a_copy_is_not_given_up(home: House, is_reported: bool) -> None:
+    agent = await home.host()
+    deployment = await home.deployment(agent)
+    await home.execute("UPDATE deployments SET desired = 'running', desired_version = 3")
+    await home.execute("UPDATE session_leases SET ids = '{[1000,1010)}'")
+    wish = {"desired": "running", "desired_version": 3}
+    await report(agent, held(deployment, **wish, gave_up="ended"))
+    await report(agent, held(deployment, **wish))
+    assert await home.value("SELECT gave_up FROM deployments") == "ended", "nothing lives"
+    begun = {"session_id": 1000, "deployment_id": deployment, "run": 1}
+    if is_reported:
+        await report(agent, held(deployment, **wish), sessions=[{**begun, "status": "running"}])
+    else:
+        await agent.say("session", "pending", **begun, desired_version=3)
+        await home.until_settled(agent)
+    assert await home.rows("SELECT gave_up, gave_up_version FROM deployments") == [(None, None)]
+    assert await home.rows("SELECT id FROM sessions WHERE ended_at IS NULL") == [(1000,)]
+
+
 async def test_the_report_of_the_next_life_closes_what_an_older_journal_lost(home: House) -> None:
     agent = await home.host()
     await agent.say("host", "online")

@@ -156,6 +156,14 @@ def gave_up(deployment: Deployment, reason: str | None, version: int | None) -> 
     return replace(deployment, gave_up=reason, gave_up_version=at)
 
 
+def plays(deployment: Deployment, version: int | None) -> Deployment:
+    """The row after its host began a session at this version of the wish, or reported one as live and no give-up: a disk that came
+    back from a copy has forgotten that it gave up."""
+    if version is None or deployment.gave_up_version != version:
+        return deployment
+    return replace(deployment, gave_up=None, gave_up_version=None)
+
+
 def installed(
     deployment: Deployment, word: str, progress: float | None, detail: str, version: int | None
 ) -> Deployment:

@@ -31,6 +31,7 @@ def report(world: World, message: Message, body: contracts.HostReport) -> Outcom
     if body.host_id in world.unheard or any(ahead):
         _take_over(world, body)
     _sessions(world, message, body)
+    _playing(world, body)
     now = world.hosts[body.host_id]
     if now.returned_at is not None or now.beat == GOODBYE:
         world.keep_host(replace(now, returned_at=None))
@@ -103,6 +104,15 @@ def _made_good(world: World, message: Message, held: contracts.DeploymentSaid) -
     after = deployments.gave_up(row, held.gave_up, held.desired_version)
     if after != row:
         fold_deployments.move(world, message, row, after, "gave_up", cause=f"gave up: {after.gave_up}")
+
+
+def _playing(world: World, body: contracts.HostReport) -> None:
+    """What lives and is not given up on its host, is not given up here."""
+    for held in body.deployments:
+        row = world.deployments.get(held.deployment_id)
+        if row is None or row.host_id != body.host_id or held.gave_up is not None or world.live_of(row.id) is None:
+            continue
+        world.keep_deployment(deployments.plays(row, held.desired_version))
 
 
 def _session(world: World, message: Message, row: Session, said: contracts.SessionSaid | None) -> None:

@@ -182,7 +182,8 @@ def begin(world: World, host_id: HostId, body: contracts.SessionStatus | contrac
         return
     now = deployments.begun(world.deployments[deployment_id], run)
     version = body.desired_version if isinstance(body, contracts.SessionStatus) else None
-    world.keep_deployment(replace(deployments.seen(now, version), last_session=session.id))
+    now = deployments.plays(deployments.seen(now, version), version)
+    world.keep_deployment(replace(now, last_session=session.id))
 
 
 def _new_row(
