@@ -108,7 +108,7 @@ def wished(deployment: Deployment, desired: Desired, *, fresh: bool = False, abo
 
 
 def next_run(deployment: Deployment) -> int:
-    """The run of its next start: one above what its host said, so never more than one above what its host holds.
+    """The run of its next start: one above what its host said, so on an intact disk never more than one above what its host holds.
 
     A start that was refused or lost counts for nothing. Where the host has begun a run of its own that is not known here yet, the
     start is at or below it, and ends no game.
@@ -157,9 +157,9 @@ def gave_up(deployment: Deployment, reason: str | None, version: int | None) -> 
 
 
 def plays(deployment: Deployment, version: int | None) -> Deployment:
-    """The row after its host began a session at this version of the wish, or reported one as live and no give-up: a disk that came
-    back from a copy has forgotten that it gave up."""
-    if version is None or deployment.gave_up_version != version:
+    """The row after its host began a session at this version of the wish, or reported one as live and no give-up: where that is not
+    above the version at which it gave up, a disk that came back from a copy has forgotten that it did."""
+    if version is None or deployment.gave_up_version is None or version > deployment.gave_up_version:
         return deployment
     return replace(deployment, gave_up=None, gave_up_version=None)
 

@@ -108,11 +108,14 @@ def _made_good(world: World, message: Message, held: contracts.DeploymentSaid) -
 
 def _playing(world: World, body: contracts.HostReport) -> None:
     """What lives and is not given up on its host, is not given up here."""
+    named = {said.session_id for said in body.sessions}
     for held in body.deployments:
         row = world.deployments.get(held.deployment_id)
-        if row is None or row.host_id != body.host_id or held.gave_up is not None or world.live_of(row.id) is None:
+        if row is None or row.host_id != body.host_id or held.gave_up is not None:
             continue
-        world.keep_deployment(deployments.plays(row, held.desired_version))
+        live = world.live_of(row.id)
+        if live is not None and live.id in named:
+            world.keep_deployment(deployments.plays(row, held.desired_version))
 
 
 def _session(world: World, message: Message, row: Session, said: contracts.SessionSaid | None) -> None:

@@ -161,7 +161,7 @@ async def open_channel(
 ) -> LaneChannel:
     """An open channel; `on_closed` is told why it ended. Raises `Unavailable` when the connection is gone.
 
-    One that has no channel left is hung up on: those that were left stay open while the broker holds them up, and end with it.
+    One that has no channel left because the broker holds up some that are to be closed is hung up on: they end with it.
     """
     opened: asyncio.Future[LaneChannel] = asyncio.get_running_loop().create_future()
 
@@ -180,10 +180,15 @@ async def open_channel(
         channel.add_on_close_callback(on_close)
         return await _in_time(opened)
     except failures.NoFreeChannels as error:
-        connection.hang_up()
-        raise Unavailable("the connection has no channel left, and is opened anew") from error
+        raise _crowded(connection) from error
     except Exception as error:
         raise ours(error) from error
+
+
+def _crowded(connection: LaneConnection) -> Unavailable:
+    if any(channel.is_closing for channel in connection._channels.values()):
+        connection.hang_up()
+    return Unavailable("the connection has no channel left")
 
 
 async def reply(channel: Channel, operation: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
