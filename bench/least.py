@@ -1,8 +1,8 @@
 """The least that can be done with an event: take it, write a row of history and an event, announce it with a confirm, acknowledge it.
 
-No lock, rule, inbox, outbox, name, index or foreign key, and while a batch is announced the next one is written: what no processor on
-this machine can surpass. `python -m bench.least RABBITMQ_URL DATABASE_URL COUNT` prints seconds and CPU seconds from its first
-message to its last.
+No lock, rule, inbox, outbox, name, index or foreign key; while a batch is announced the next one is written, as far as the prefetch
+lets it come before the acknowledgement. A comparison, not a bound: with more in flight it would do more.
+`python -m bench.least RABBITMQ_URL DATABASE_URL COUNT` prints seconds and CPU seconds from its first message to its last.
 """
 
 import asyncio

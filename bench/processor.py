@@ -80,7 +80,10 @@ async def one_round() -> tuple[Run, Run, Run, Run, Run]:
 async def _limit() -> Run:
     where = await place(replace(WORLD, hosts=1, deployments=1))
     count = await load(where.broker, stream(WORLD))
-    return _told(await asyncio.to_thread(_run, "bench.drain", where.broker, str(count)))
+    told = _told(await asyncio.to_thread(_run, "bench.drain", where.broker, str(count)))
+    if told.events != count:
+        raise RuntimeError(f"only {told.events} of {count} messages came")
+    return told
 
 
 async def _single() -> Run:

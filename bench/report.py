@@ -38,10 +38,10 @@ NOTES = {
     "times) wait in a quorum queue; 40,000 of them are announced on `external`. (a) runs with everything on: history, inbox, "
     "outbox, numbered events, confirms; its time is from the first announcement to the last. PostgreSQL syncs every commit to the disk. "
     "(b) takes 3,000 of them. (c) uses the same client library. (d) writes a bare row of history and one of events for each and announces "
-    "with confirms, and nothing else: no lock, rule, inbox, outbox, name, index or foreign key. What the machine allows it is the most "
-    "that anything can reach here that keeps events and announces them.",
+    "with confirms, and nothing else: no lock, rule, inbox, outbox, name, index or foreign key. It is a comparison, "
+    "no bound: what waits for its confirm is not acknowledged, and holds up what comes next.",
     "latency": "Publisher, broker, database, processor and recorder share the machine; the first 2 s of 10 are not counted. "
-    "(d) is the least that can be done with an event, as above: what it takes is the broker's, the load's and the recorder's time.",
+    "(d) is the least that can be done with an event, as above.",
     "growth": "10,000 sessions go their whole way, each on a deployment of its own, on 1,000 and on 10,000 of 100,000 hosts.",
     "detection": "The whole statement, seen from the client, rolled back each time; 15 times.",
     "heartbeats": "10,000 hosts, 20,000 heartbeats a second for 10 s beside the events; the least at twice that for 5 s. Where the "
@@ -132,7 +132,7 @@ def _verdict(kept: Mapping[str, Any]) -> list[str]:
 
 
 def _allowed(kept: Mapping[str, Any]) -> str:
-    """What the machine allows whoever does the least that can be done: what no processor can surpass here."""
+    """What a program reached here that does the least that can be done: how much of what is missing is the processor's."""
     figures = {f["what"]: f["amount"] for part in PARTS for f in kept.get(part, {}).get("figures", ())}
     named = {
         "ratio (d) / (b)": "{} times (b)",
@@ -142,7 +142,7 @@ def _allowed(kept: Mapping[str, Any]) -> str:
         LEAST: "and {} heartbeats a second where nobody does anything with them",
     }
     said = [words.format(shown(figures[what])) for what, words in named.items() if what in figures]
-    begin = "What this machine allows whoever does nothing but write an event down and announce it (d): "
+    begin = "For comparison, what does nothing but write an event down and announce it (d) reached here: "
     return f"{begin}{', '.join(said)}." if said else ""
 
 

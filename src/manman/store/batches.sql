@@ -66,7 +66,8 @@ SELECT d.id, d.host AS host_id, d.name, d.status, d.desired, d.desired_version, 
 
 -- name: lock_sessions
 -- Before them, of the deployments of the sessions in the fourth list those whose host was heard to hold another wish (the fifth) than
--- it said last, or to have taken another run; after them, the names around the sixth list. What hangs on a deployment that somebody else had locked is not read here.
+-- it said last, or to have taken a higher run; after them, the names around the sixth list. What hangs on a deployment that somebody
+-- else had locked is not read here.
 WITH heard AS MATERIALIZED (
     SELECT d.id, d.host AS host_id, d.name, d.status, d.desired, d.desired_version, d.fresh_version, d.seen_version, d.last_run,
            d.history_number AS number, d.version, d.config, d.config_revision, d.seen_deployment_version, d.last_session, d.gave_up,
@@ -75,7 +76,8 @@ WITH heard AS MATERIALIZED (
      WHERE d.id = ANY(ARRAY(
                SELECT e.id FROM unnest($4::bigint[], $5::bigint[]) AS x (session, version)
                  JOIN sessions s ON s.id = x.session
-                 JOIN deployments e ON e.id = s.deployment AND (e.seen_version <> x.version OR e.desired_version < x.version OR e.last_run < s.run)))
+                 JOIN deployments e ON e.id = s.deployment
+                      AND (e.seen_version <> x.version OR e.desired_version < x.version OR e.last_run < s.run)))
      ORDER BY d.id FOR UPDATE
 ), locked AS MATERIALIZED (
     SELECT s.id, s.deployment, s.host, s.status, s.desired, s.run, s.history_number, s.at, s.begun_version, s.previous_session_id,
