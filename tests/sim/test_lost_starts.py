@@ -1,5 +1,6 @@
 """Starts that never reach their host, which begins the game by itself meanwhile: nobody ends that game."""
 
+import copy
 import dataclasses
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -8,8 +9,10 @@ from unittest.mock import patch
 import pytest
 from harness import sim_agent, sim_run, sim_server
 from harness.sim_agent import SimAgent
+from harness.sim_faults import Nemesis
 from harness.sim_house import House
-from harness.sim_plan import Plan
+from harness.sim_machine import Disk
+from harness.sim_plan import Fault, Plan
 
 pytestmark = pytest.mark.timeout(900)
 PLAN = Plan(seed=1, minutes=5, hosts=1, deployments=1, replicas=1, asks_every=1e9)
@@ -65,6 +68,12 @@ async def lack_ids(house: House) -> None:
     house.later(160.0, found)
 
 
+async def stop(house: House) -> None:
+    """Somebody stops it."""
+    assert house.operator is not None
+    house.operator.process.spawn("stopper", house.operator.ask(house.places[0].deployment, "stop"))
+
+
 # The crashed game is due again while the second start is on its way; its host hears nothing from the first to the last.
 HEARS_NOTHING = (
     (10.0, start),
@@ -94,3 +103,31 @@ def test_two_lost_starts_end_no_game_that_their_host_began_by_itself(acts: tuple
         row["id"]: row["reason"] for row in told.history.sessions if row["id"] not in {game.session for game in games}
     }
     assert sorted(ends.values()) == ["start_timeout", "superseded"]
+
+
+def test_a_lost_start_ends_no_game_of_a_disk_that_has_forgotten_its_last_runs() -> None:
+    kept: list[Disk] = []
+
+    async def remember(house: House) -> None:
+        kept.append(copy.deepcopy(house.machines[0].disk))
+
+    async def return_from_the_copy(house: House) -> None:
+        house.machines[0].copy = kept[0]
+        await Nemesis(house).restore(Fault(at=house.time.now, kind="restore", which=0, span=3.0))
+
+    acts = [(10.0, start), (30.0, remember), (40.0, stop), (60.0, start), (80.0, stop), (100.0, start), (120.0, stop)]
+    acts += [(140.0, return_from_the_copy), (190.0, lose_a_start)]
+
+    def change(house: House) -> None:
+        house.agent_type = Calm
+        for at, act in acts:
+            house.time.call_at(at, lambda act=act: act(house))
+
+    with sim_server.database() as url, patch.object(sim_agent, "POLICY", PATIENT):
+        told = sim_run.run(PLAN, url, change=change)
+    assert told.violations == []
+    games = sorted((game for witness in told.history.witnesses for game in witness.games), key=lambda game: game.began)
+    assert [game.told for game in games] == ["wish", "wish", "wish", "wish", None]
+    assert [row["reason"] for row in told.history.sessions if row["id"] not in {game.session for game in games}] == [
+        "superseded"
+    ]

@@ -5,7 +5,18 @@ import dataclasses
 import pytest
 from msgspec.structs import replace
 
-from manman.domain.deployments import Deployment, Install, installed, parked, seen, taken_over, wished
+from manman.domain.deployments import (
+    Deployment,
+    Install,
+    begun,
+    counted,
+    installed,
+    next_run,
+    parked,
+    seen,
+    taken_over,
+    wished,
+)
 from manman.domain.ids import DeploymentId, HostId
 from manman.domain.sessions import Desired
 from manman.domain.wishes import EPOCH, Wish
@@ -81,3 +92,11 @@ def test_a_word_about_an_old_version_and_one_while_removing_change_nothing() -> 
     removing = replace(IDLE, status=Install.REMOVING)
     assert installed(removing, "ready", None, "", 2) is removing
     assert installed(removing, "removed", None, "", 2).removed
+
+
+def test_a_report_sets_the_last_run_also_to_less_and_a_status_only_raises_it() -> None:
+    assert next_run(counted(IDLE, 1)) == 2
+    assert counted(IDLE, 0).last_run == 0
+    assert counted(IDLE, None) is IDLE
+    assert begun(IDLE, 1) is IDLE
+    assert begun(IDLE, 5).last_run == 5

@@ -23,8 +23,8 @@ class Install(StrEnum):
 class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     """A deployment's row as the event path loads and saves it. `number` is that of its last history row.
 
-    `seen_version` is what its host said last, not the highest: a restored disk has forgotten. `last_run` is the highest run that its
-    host is known to have taken or begun.
+    `seen_version` is what its host said last, not the highest: a restored disk has forgotten. So is `last_run`, the highest run that its
+    host has taken or begun.
     """
 
     id: DeploymentId
@@ -108,7 +108,7 @@ def wished(deployment: Deployment, desired: Desired, *, fresh: bool = False, abo
 
 
 def next_run(deployment: Deployment) -> int:
-    """The run of its next start: one above what its host said, so on an intact disk never more than one above what its host holds.
+    """The run of its next start: one above what its host said, so never more than one above what its host holds.
 
     A start that was refused or lost counts for nothing. Where the host has begun a run of its own that is not known here yet, the
     start is at or below it, and ends no game.
@@ -119,6 +119,12 @@ def next_run(deployment: Deployment) -> int:
 def begun(deployment: Deployment, run: int) -> Deployment:
     """The row after its host said that it took the start of this run, or began it by itself."""
     return replace(deployment, last_run=run) if run > deployment.last_run else deployment
+
+
+def counted(deployment: Deployment, run: int | None) -> Deployment:
+    """The row after its host's report, which counts also where it is lower than what was known: its disk came back from a copy, and
+    what it begins next is one above that."""
+    return deployment if run is None or run == deployment.last_run else replace(deployment, last_run=run)
 
 
 BELIEVABLE = EPOCH << 20

@@ -61,7 +61,7 @@ def _forgotten(world: World, body: contracts.HostReport) -> None:
     named = {held.deployment_id for held in body.deployments}
     for row in list(world.deployments.values()):
         if row.host_id == body.host_id and row.id not in named:
-            world.keep_deployment(deployments.seen(row, 0))
+            world.keep_deployment(deployments.counted(deployments.seen(row, 0), 0))
 
 
 def _sessions(world: World, message: Message, body: contracts.HostReport) -> None:
@@ -86,7 +86,7 @@ def _deployment(world: World, message: Message, host_id: HostId, held: contracts
     if held.desired is not None and held.desired_version is not None:
         wish = Wish(desired=Desired(held.desired), version=held.desired_version, fresh_version=held.fresh_version or 0)
         after = deployments.taken_over(after, wish)
-    world.keep_deployment(deployments.begun(after, held.last_run or 0))
+    world.keep_deployment(deployments.counted(after, held.last_run))
     _made_good(world, message, held)
     if after.desired_version == row.desired_version:
         return False
