@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -115,7 +114,7 @@ def test_from_nothing_to_a_game_that_crashes_and_comes_back(page: Page, up: Up) 
     expect(page.get_by_role("heading", level=1)).to_have_text("Ready for a first game")
     port = free_port()
     up.manman("games", "import", "demo")
-    ports = ("--port", f"game={port}", "--port", f"query={free_port(socket.SOCK_DGRAM)}")
+    ports = ("--port", f"game={port}", "--port", f"query={free_port()}")
     up.manman("deployments", "create", "arena", "--config", "demo", *ports, "--wait")
     up.manman("run", "demo", "--name", "arena")
     row = page.locator("#rows-deployments tbody tr")

@@ -24,22 +24,16 @@ class ServiceFailed(Exception):
     """A service that the tests need did not start; the text has its last words. It fails the run, it skips nothing."""
 
 
-def free_port(kind: int = socket.SOCK_STREAM) -> int:
-    """A port on 127.0.0.1 that nobody has at this moment."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def lasting_port() -> int:
-    """One for a service that is restarted while clients knock: below those that the system gives to outgoing connections, where a
+def free_port() -> int:
+    """A port on 127.0.0.1 that nobody has at this moment, for TCP and UDP; below those that the system gives to outgoing connections: a
     client that knocks while nobody listens may be given the very port, and holds it then."""
     lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     chance = random.SystemRandom()
     while True:
         port = chance.randrange(lowest - 12000, lowest)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
+        with contextlib.suppress(OSError), socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
+            tcp.bind(("127.0.0.1", port))
+            udp.bind(("127.0.0.1", port))
             return port
 
 

@@ -19,7 +19,6 @@ from harness.processes import (
     answers,
     free_port,
     give_to_nobody,
-    lasting_port,
     spawn,
     stop,
     wait_until,
@@ -60,7 +59,7 @@ class RabbitMQ:
             raise ServiceFailed("no RabbitMQ on this machine; `make test` installs it")
         self.folder = folder
         self.management = management
-        self.port, self.admin_port = lasting_port(), free_port()
+        self.port, self.admin_port = free_port(), free_port()
         self._epmd_port, self._distribution_port = free_port(), free_port()
         self.log = folder / "rabbitmq.log"
         self.kills = 0

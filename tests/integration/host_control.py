@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -14,6 +13,7 @@ from typing import Any
 
 import msgspec
 from contract.places import Place
+from harness import free_port
 
 from manman.domain.ids import HostId, SessionId
 from manman.errors import Unavailable
@@ -27,19 +27,6 @@ TESTS = Path(__file__).resolve().parent.parent
 PATIENCE = 15.0
 HOST = HostId(1)
 FINAL = ("stopped", "crashed")
-
-
-def free_port() -> int:
-    """A port of loopback that nobody holds now, for TCP and UDP, outside of those that connections get."""
-    while True:
-        port = 20000 + int.from_bytes(os.urandom(2), "big") % 12000
-        with socket.socket() as tcp, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
-            try:
-                tcp.bind(("127.0.0.1", port))
-                udp.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
 
 
 def demo(deployment_id: int, *, version: int = 1, **changed: Any) -> Launch:

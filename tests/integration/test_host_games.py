@@ -7,7 +7,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from integration.host_control import control, demo, free_port
+from harness import free_port
+from integration.host_control import control, demo
 
 from manman.errors import Malformed
 from manman.host import queries

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 from contract.places import Place
-from harness import apis
-from integration.host_control import free_port
+from harness import apis, free_port
 
 from manman.client import ApiError
 from manman.errors import OutOfReach
