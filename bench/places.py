@@ -24,6 +24,8 @@ RECORDER = "bench-recorder"
 DATABASE = "durable"
 # As the server comes: what the tests' own leaves out or makes small.
 DURABLE = {"fsync": "on", "full_page_writes": "on", "shared_buffers": "128MB", "max_wal_size": "1GB"}
+# Loaded for the profile, which turns it on for its own database.
+COUNTING = {"shared_preload_libraries": "pg_stat_statements", "pg_stat_statements.track": "none"}
 WAL = "SELECT pg_logical_emit_message(false, 'bench', repeat('x', 8000000)) FROM generate_series(1, 120)"
 
 
@@ -37,7 +39,7 @@ class Place:
 
 def start_database() -> postgres.Postgres:
     """The PostgreSQL of a bench run: a commit is on the disk when it says so, which the one that tests share leaves out."""
-    server = postgres.Postgres(shared.home() / DATABASE, settings=DURABLE)
+    server = postgres.Postgres(shared.home() / DATABASE, settings=DURABLE | COUNTING)
     server.start()
     # One that has run for a while uses its WAL files again, a fresh one makes each with a pass over all of it.
     for statement in (WAL, "CHECKPOINT", "CHECKPOINT"):

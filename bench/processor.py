@@ -13,6 +13,7 @@ import psutil
 
 from bench import REPEATS, Figure, median
 from bench.places import RECORDER, Cost, cost, end, load, place, recording, split, start_processor
+from bench.report import FREE
 from bench.world import World, stream
 from manman.events import topology
 from manman.events.rabbit import bus as rabbit
@@ -49,6 +50,7 @@ def measure() -> list[Figure]:
     against_c = [a.rate / c.rate for a, c in zip(ours, limit, strict=True)]
     least_against_b = [d.rate / b.rate for d, b in zip(least, single, strict=True)]
     least_against_c = [d.rate / c.rate for d, c in zip(least, limit, strict=True)]
+    free = [psutil.cpu_count() * 1e6 / (r.each(r.spent.database) + r.each(r.spent.broker)) for r in ours]
     return [
         _rate("(a) this processor", ours),
         _rate(f"(a) with {PARTITIONS} partitions, all with the one processor", split),
@@ -62,6 +64,9 @@ def measure() -> list[Figure]:
         median("(a): CPU of the processor", [r.each(r.spent.client) for r in ours], "µs/event", at_most=60),
         median("(a): CPU of its database connections", [r.each(r.spent.database) for r in ours], "µs/event"),
         median("(a): CPU of the broker", [r.each(r.spent.broker) for r in ours], "µs/event"),
+        median(FREE, free, "events/s"),
+        median(f"{FREE}, to (b)", [f / b.rate for f, b in zip(free, single, strict=True)], "times"),
+        median(f"{FREE}, to (c)", [f / c.rate for f, c in zip(free, limit, strict=True)], "times"),
         median("(b): CPU of the program", [r.each(r.spent.client) for r in single], "µs/event"),
         median("(c): CPU of the program", [r.each(r.spent.client) for r in limit], "µs/event"),
         median("(a): resident memory at the end", [r.memory for r in ours], "MiB", at_most=150),

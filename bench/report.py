@@ -18,6 +18,7 @@ KEPT = HERE / "results.json"
 QUIET = 1.5  # load average at the begin, above which a run says that others worked beside it
 
 LEAST = "the least: taken and acknowledged, nothing done, no events beside them"
+FREE = "(a) if the processor itself cost nothing, and database and broker used every core"
 SIMULATION = "simulation"  # kept by `make sim`, which is no measurement
 
 TITLES = {
@@ -52,7 +53,8 @@ NOTES = {
     "memory": "1,000 sessions side by side, 200 times one after the other, never more than 10,000 events waiting.",
     "hold": "5,000 simulated hosts in a process of their own hold 30 sessions each: they say hello, answer for a report, beat every 3 s "
     "with the fingerprint of what they hold, and a few times a second a session ends and is followed by the next.",
-    "profile": "Sampled every 2 ms of the processor's CPU time, under full load; the sampling itself costs a few percent.",
+    "profile": "Sampled every 2 ms of the processor's CPU time, under full load; the sampling itself costs a few percent. The database's "
+    "shares are of the time that its statements take, as it counts them itself; commits are in none.",
 }
 
 
@@ -126,7 +128,7 @@ def _verdict(kept: Mapping[str, Any]) -> list[str]:
         lines += [f"- {f['what']}: {shown(f['amount'])} {f['unit']} ({f['target']})".replace(" )", ")") for f in missed]
     if unmeasured := [TITLES[part] for part in PARTS if part not in kept]:
         lines += ["", f"Not measured yet: {', '.join(unmeasured)}."]
-    for more in (_allowed(kept), _bottleneck(kept)):
+    for more in (_allowed(kept), _free(kept), _bottleneck(kept)):
         lines += ["", more] if more else []
     return lines
 
@@ -146,6 +148,18 @@ def _allowed(kept: Mapping[str, Any]) -> str:
     return f"{begin}{', '.join(said)}." if said else ""
 
 
+def _free(kept: Mapping[str, Any]) -> str:
+    """How far the processor's own cost is from being what stands between the rate and its targets."""
+    figures = {f["what"]: f["amount"] for f in kept.get("processor", {}).get("figures", ())}
+    if FREE not in figures:
+        return ""
+    of_b, of_c = figures[f"{FREE}, to (b)"], figures[f"{FREE}, to (c)"]
+    return (
+        f"If the processor itself cost nothing, the CPU that its database and the broker need for an event would allow "
+        f"{shown(figures[FREE])} events/s here: {shown(of_b)} times (b), {shown(of_c)} of (c)."
+    )
+
+
 def _bottleneck(kept: Mapping[str, Any]) -> str:
     shares = {f["what"]: f["amount"] for f in kept.get("profile", {}).get("figures", ())}
     if not shares:
@@ -153,9 +167,12 @@ def _bottleneck(kept: Mapping[str, Any]) -> str:
     whole = {k.removeprefix("of all three: "): v for k, v in shares.items() if k.startswith("of all three")}
     inside = {k.removeprefix("processor: "): v for k, v in shares.items() if k.startswith("processor: ")}
     most, part = max(whole, key=lambda k: whole[k]), max(inside, key=lambda k: inside[k])
+    asked = {k.removeprefix("database: "): v for k, v in shares.items() if k.startswith("database: ")}
+    heaviest = max(asked, key=lambda k: asked[k], default="")
+    within = f"within the database's time to {heaviest} ({asked[heaviest]:.0f} %), " if asked else ""
     return (
         f"Where the CPU goes under full load: of all that the three programs use, {whole[most]:.0f} % is that of {most}; "
-        f"within the processor most goes to {part} ({inside[part]:.0f} %). {_cores(kept)}"
+        f"{within}within the processor most goes to {part} ({inside[part]:.0f} %). {_cores(kept)}"
     ).strip()
 
 
