@@ -11,9 +11,9 @@ from datetime import timedelta
 
 import psutil
 
-from bench import REPEATS, Figure, median
-from bench.places import RECORDER, Cost, cost, end, load, place, recording, split, start_processor
-from bench.report import FREE
+from bench import REPEATS, Figure, median, rows
+from bench.places import RECORDER, Cost, Place, cost, end, load, place, recording, split, start_processor
+from bench.report import MOST
 from bench.world import World, stream
 from manman.events import topology
 from manman.events.rabbit import bus as rabbit
@@ -43,14 +43,16 @@ class Run:
 
 
 def measure() -> list[Figure]:
-    """Rounds of (c) limit, (a) this processor, also with partitions, (b) one at a time, (d) least; medians with their spread."""
+    """Rounds of (c) limit, (a) this processor, also with partitions, (b) one at a time, (d) least, (e) rows; medians with their spread."""
     rounds = [asyncio.run(one_round()) for _ in range(REPEATS)]
-    limit, ours, split, single, least = ([r[i] for r in rounds] for i in range(5))
+    limit, ours, split, single, least = ([runs[i] for runs, _ in rounds] for i in range(5))
+    alone = [written for _, written in rounds]
     against_b = [a.rate / b.rate for a, b in zip(ours, single, strict=True)]
     against_c = [a.rate / c.rate for a, c in zip(ours, limit, strict=True)]
     least_against_b = [d.rate / b.rate for d, b in zip(least, single, strict=True)]
     least_against_c = [d.rate / c.rate for d, c in zip(least, limit, strict=True)]
-    free = [psutil.cpu_count() * 1e6 / (r.each(r.spent.database) + r.each(r.spent.broker)) for r in ours]
+    parts = [(e, a.each(a.spent.broker), c.each(c.spent.client)) for e, a, c in zip(alone, ours, limit, strict=True)]
+    most = [psutil.cpu_count() * 1e6 / sum(part) for part in parts]
     return [
         _rate("(a) this processor", ours),
         _rate(f"(a) with {PARTITIONS} partitions, all with the one processor", split),
@@ -64,9 +66,10 @@ def measure() -> list[Figure]:
         median("(a): CPU of the processor", [r.each(r.spent.client) for r in ours], "µs/event", at_most=60),
         median("(a): CPU of its database connections", [r.each(r.spent.database) for r in ours], "µs/event"),
         median("(a): CPU of the broker", [r.each(r.spent.broker) for r in ours], "µs/event"),
-        median(FREE, free, "events/s"),
-        median(f"{FREE}, to (b)", [f / b.rate for f, b in zip(free, single, strict=True)], "times"),
-        median(f"{FREE}, to (c)", [f / c.rate for f, c in zip(free, limit, strict=True)], "times"),
+        median("(e) the rows of an event alone, written by the database itself: its CPU", alone, "µs/event"),
+        median(MOST, most, "events/s"),
+        median(f"{MOST}, to (b)", [m / b.rate for m, b in zip(most, single, strict=True)], "times"),
+        median(f"{MOST}, to (c)", [m / c.rate for m, c in zip(most, limit, strict=True)], "times"),
         median("(b): CPU of the program", [r.each(r.spent.client) for r in single], "µs/event"),
         median("(c): CPU of the program", [r.each(r.spent.client) for r in limit], "µs/event"),
         median("(a): resident memory at the end", [r.memory for r in ours], "MiB", at_most=150),
@@ -77,9 +80,12 @@ def _rate(what: str, runs: Sequence[Run]) -> Figure:
     return median(what, [run.rate for run in runs], "events/s")
 
 
-async def one_round() -> tuple[Run, Run, Run, Run, Run]:
-    """Fresh database and vhost for each of the five."""
-    return await _limit(), await ours(WORLD), await ours(WORLD, PARTITIONS), await _single(), await _least()
+async def one_round() -> tuple[tuple[Run, Run, Run, Run, Run], float]:
+    """Fresh database and vhost for each of the five; and what the first of ours' rows cost alone."""
+    limit, where = await _limit(), await place(WORLD)
+    mine = await ours(WORLD, where=where)
+    written = await rows.alone(where, WORLD)
+    return (limit, mine, await ours(WORLD, PARTITIONS), await _single(), await _least()), written
 
 
 async def _limit() -> Run:
@@ -104,9 +110,9 @@ async def _least() -> Run:
     return _told(await asyncio.to_thread(_run, "bench.least", where.broker, where.database, str(count)))
 
 
-async def ours(world: World, partitions: int = 1) -> Run:
+async def ours(world: World, partitions: int = 1, where: Place | None = None) -> Run:
     """From the first message on `external` to the last, with everything on: history, inbox, outbox, confirms."""
-    where = await place(world)
+    where = where or await place(world)
     if partitions > 1:
         await split(where, partitions)
         await load(where.broker, stream(world), declare=topology.processor_base())

@@ -18,7 +18,7 @@ KEPT = HERE / "results.json"
 QUIET = 1.5  # load average at the begin, above which a run says that others worked beside it
 
 LEAST = "the least: taken and acknowledged, nothing done, no events beside them"
-FREE = "(a) if the processor itself cost nothing, and database and broker used every core"
+MOST = "the most that all cores could carry: (e)'s rows, (a)'s broker, (c)'s client, and nothing else"
 SIMULATION = "simulation"  # kept by `make sim`, which is no measurement
 
 TITLES = {
@@ -40,7 +40,8 @@ NOTES = {
     "outbox, numbered events, confirms; its time is from the first announcement to the last. PostgreSQL syncs every commit to the disk. "
     "(b) takes 3,000 of them. (c) uses the same client library. (d) writes a bare row of history and one of events for each and announces "
     "with confirms, and nothing else: no lock, rule, inbox, outbox, name, index or foreign key. It is a comparison, "
-    "no bound: what waits for its confirm is not acknowledged, and holds up what comes next.",
+    "no bound: what waits for its confirm is not acknowledged, and holds up what comes next. (e) is: the rows that (a) left, written once "
+    "more into the same tables by the database itself, where nobody locks, loads, decides or sends anything.",
     "latency": "Publisher, broker, database, processor and recorder share the machine; the first 2 s of 10 are not counted. "
     "(d) is the least that can be done with an event, as above.",
     "growth": "10,000 sessions go their whole way, each on a deployment of its own, on 1,000 and on 10,000 of 100,000 hosts.",
@@ -128,7 +129,7 @@ def _verdict(kept: Mapping[str, Any]) -> list[str]:
         lines += [f"- {f['what']}: {shown(f['amount'])} {f['unit']} ({f['target']})".replace(" )", ")") for f in missed]
     if unmeasured := [TITLES[part] for part in PARTS if part not in kept]:
         lines += ["", f"Not measured yet: {', '.join(unmeasured)}."]
-    for more in (_allowed(kept), _free(kept), _bottleneck(kept)):
+    for more in (_allowed(kept), _most(kept), _bottleneck(kept)):
         lines += ["", more] if more else []
     return lines
 
@@ -148,15 +149,16 @@ def _allowed(kept: Mapping[str, Any]) -> str:
     return f"{begin}{', '.join(said)}." if said else ""
 
 
-def _free(kept: Mapping[str, Any]) -> str:
-    """How far the processor's own cost is from being what stands between the rate and its targets."""
+def _most(kept: Mapping[str, Any]) -> str:
+    """What no program on this schema and this client library can exceed here."""
     figures = {f["what"]: f["amount"] for f in kept.get("processor", {}).get("figures", ())}
-    if FREE not in figures:
+    if MOST not in figures:
         return ""
-    of_b, of_c = figures[f"{FREE}, to (b)"], figures[f"{FREE}, to (c)"]
+    of_b, of_c = figures[f"{MOST}, to (b)"], figures[f"{MOST}, to (c)"]
     return (
-        f"If the processor itself cost nothing, the CPU that its database and the broker need for an event would allow "
-        f"{shown(figures[FREE])} events/s here: {shown(of_b)} times (b), {shown(of_c)} of (c)."
+        f"What the rows of an event, its messages in the broker and the taking of it alone need of CPU would allow "
+        f"{shown(figures[MOST])} events/s here, if nobody locked, loaded, decided or encoded anything: {shown(of_b)} times (b), "
+        f"{shown(of_c)} of (c)."
     )
 
 
