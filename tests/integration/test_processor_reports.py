@@ -46,6 +46,19 @@ async def test_a_report_of_an_older_version_says_nothing_of_a_new_install(home: 
     assert await home.value("SELECT status FROM deployments") == "installing"
 
 
+async def test_what_a_host_without_a_boot_does_not_name_keeps_its_runs(home: House) -> None:
+    agent = await home.host()
+    deployment = await home.deployment(agent)
+    await home.execute("UPDATE deployments SET last_run = 2, seen_version = 3")
+    start, own = await home.session(deployment), await home.value("SELECT nextval('sessions_id_seq')")
+    await agent.say(
+        "host", "report", boot=None, sessions=[{"session_id": own, "deployment_id": deployment, "status": "running"}]
+    )
+    await home.until_settled(agent)
+    rows = await home.rows("SELECT id, status, reason, run FROM sessions ORDER BY id")
+    assert rows == [(start, "stopped", "superseded", 3), (own, "running", None, 3)]
+
+
 async def test_a_report_tells_that_the_host_gave_up_once(home: House) -> None:
     agent = await home.host()
     deployment = await home.deployment(agent)

@@ -57,11 +57,13 @@ def _is_overtaken(world: World, message: Message) -> bool:
 
 
 def _forgotten(world: World, body: contracts.HostReport) -> None:
-    """A deployment that its host does not name is one whose wish it has never heard: a disk that came back from an old copy."""
+    """A deployment that its host does not name is one whose wish it has never heard: a disk that came back from an old copy. Who has
+    no boot is no agent of ours: what it does not name says nothing of its runs."""
     named = {held.deployment_id for held in body.deployments}
+    run = 0 if body.boot is not None else None
     for row in list(world.deployments.values()):
         if row.host_id == body.host_id and row.id not in named:
-            world.keep_deployment(deployments.counted(deployments.seen(row, 0), 0))
+            world.keep_deployment(deployments.counted(deployments.seen(row, 0), run))
 
 
 def _sessions(world: World, message: Message, body: contracts.HostReport) -> None:
