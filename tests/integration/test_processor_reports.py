@@ -46,6 +46,18 @@ async def test_a_report_of_an_older_version_says_nothing_of_a_new_install(home: 
     assert await home.value("SELECT status FROM deployments") == "installing"
 
 
+@pytest.mark.parametrize("seen", [0, 3])
+async def test_what_an_agent_does_not_name_has_no_run_also_where_its_wish_was_never_seen(
+    home: House, seen: int
+) -> None:
+    agent = await home.host()
+    await home.deployment(agent)
+    # A first start that was given up with its host counts, though nothing was heard of it.
+    await home.execute("UPDATE deployments SET last_run = 1, seen_version = $1", seen)
+    await report(agent)
+    assert await home.rows("SELECT last_run, seen_version FROM deployments") == [(0, 0)]
+
+
 async def test_what_a_host_without_a_boot_does_not_name_keeps_its_runs(home: House) -> None:
     agent = await home.host()
     deployment = await home.deployment(agent)

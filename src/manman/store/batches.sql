@@ -46,10 +46,10 @@ SELECT x.id, l.host FROM unnest($1::bigint[]) AS x (id) JOIN session_leases l ON
 SELECT coalesce(pg_sequence_last_value(pg_get_serial_sequence('sessions', 'id')), 0)
 
 -- name: deployments_of_live
--- And those whose wish their host has heard once: a report that does not name one says that it is forgotten.
+-- And those whose wish their host has heard once, or that count a run: a report that does not name one says that it is forgotten.
 SELECT deployment FROM sessions
  WHERE host = ANY($1::bigint[]) AND ended_at IS NULL
- UNION SELECT id FROM deployments WHERE host = ANY($1::bigint[]) AND seen_version > 0
+ UNION SELECT id FROM deployments WHERE host = ANY($1::bigint[]) AND (seen_version > 0 OR last_run > 0)
 
 -- name: lock_leases
 SELECT l.host, l.ids, l.epoch < (SELECT i.epoch FROM installation i) AS unheard,
