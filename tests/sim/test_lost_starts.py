@@ -2,12 +2,13 @@
 
 import copy
 import dataclasses
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from unittest.mock import patch
 
 import pytest
 from harness import sim_agent, sim_run, sim_server
+from harness.history import Played
 from harness.sim_agent import SimAgent
 from harness.sim_faults import Nemesis
 from harness.sim_house import House
@@ -87,8 +88,9 @@ HEARS_NOTHING = (
 LACKS_IDS = ((10.0, start), (35.0, lack_ids), (40.0, crash), (50.0, lose_a_start), (190.0, lose_a_start))
 
 
-@pytest.mark.parametrize("acts", [HEARS_NOTHING, LACKS_IDS])
-def test_two_lost_starts_end_no_game_that_their_host_began_by_itself(acts: tuple[tuple[float, Act], ...]) -> None:
+def played(acts: Sequence[tuple[float, Act]]) -> tuple[list[Played], list[str | None]]:
+    """The games of a run with these acts, in order, and why the sessions ended that were none; no rule was broken."""
+
     def change(house: House) -> None:
         house.agent_type = Calm
         for at, act in acts:
@@ -98,11 +100,15 @@ def test_two_lost_starts_end_no_game_that_their_host_began_by_itself(acts: tuple
         told = sim_run.run(PLAN, url, change=change)
     assert told.violations == []
     games = sorted((game for witness in told.history.witnesses for game in witness.games), key=lambda game: game.began)
+    sessions = {game.session for game in games}
+    return games, [row["reason"] for row in told.history.sessions if row["id"] not in sessions]
+
+
+@pytest.mark.parametrize("acts", [HEARS_NOTHING, LACKS_IDS])
+def test_two_lost_starts_end_no_game_that_their_host_began_by_itself(acts: tuple[tuple[float, Act], ...]) -> None:
+    games, ends = played(acts)
     assert [game.why for game in games] == ["crash", None]
-    ends = {
-        row["id"]: row["reason"] for row in told.history.sessions if row["id"] not in {game.session for game in games}
-    }
-    assert sorted(ends.values()) == ["start_timeout", "superseded"]
+    assert sorted(ends) == ["start_timeout", "superseded"]
 
 
 def test_a_lost_start_ends_no_game_of_a_disk_that_has_forgotten_its_last_runs() -> None:
@@ -116,18 +122,6 @@ def test_a_lost_start_ends_no_game_of_a_disk_that_has_forgotten_its_last_runs() 
         await Nemesis(house).restore(Fault(at=house.time.now, kind="restore", which=0, span=3.0))
 
     acts = [(10.0, start), (30.0, remember), (40.0, stop), (60.0, start), (80.0, stop), (100.0, start), (120.0, stop)]
-    acts += [(140.0, return_from_the_copy), (190.0, lose_a_start)]
-
-    def change(house: House) -> None:
-        house.agent_type = Calm
-        for at, act in acts:
-            house.time.call_at(at, lambda act=act: act(house))
-
-    with sim_server.database() as url, patch.object(sim_agent, "POLICY", PATIENT):
-        told = sim_run.run(PLAN, url, change=change)
-    assert told.violations == []
-    games = sorted((game for witness in told.history.witnesses for game in witness.games), key=lambda game: game.began)
+    games, ends = played([*acts, (140.0, return_from_the_copy), (190.0, lose_a_start)])
     assert [game.told for game in games] == ["wish", "wish", "wish", "wish", None]
-    assert [row["reason"] for row in told.history.sessions if row["id"] not in {game.session for game in games}] == [
-        "superseded"
-    ]
+    assert ends == ["superseded"]
