@@ -2,8 +2,8 @@
 
 The rows that the processor left behind are written once more into a fresh database, into the same tables with their indexes and keys, by
 a function of the database itself, and moved from `outbox` to `events` by the relay's own statement. Nobody asks, locks, loads, decides or
-sends anything; leases, journals and the processor's JSON are left out. So it is a bound for this schema and its outbox: whatever a
-program does comes on top.
+sends anything; leases, journals and the processor's JSON are left out. What this schema and its outbox cost in batches of about the size
+that the processor gathers; in batches of 1,000 it is a fifth less.
 """
 
 import tempfile
@@ -28,6 +28,16 @@ STAGE = """
         deployment bigint, sequence bigint, public boolean, from_status text, to_status text, cause text, event_id uuid, run bigint,
         begun_version bigint);
     CREATE FUNCTION write(first bigint, past bigint) RETURNS void LANGUAGE plpgsql AS $$ BEGIN
+        UPDATE sessions s
+           SET status = x.to_status, history_number = x.sequence, at = clock(), deadline_at = NULL,
+               starting_at = CASE x.to_status WHEN 'starting' THEN clock() ELSE s.starting_at END,
+               started_at = CASE x.to_status WHEN 'running' THEN clock() ELSE s.started_at END,
+               stopping_at = CASE x.to_status WHEN 'stopping' THEN clock() ELSE s.stopping_at END,
+               ended_at = CASE x.to_status WHEN 'stopped' THEN clock() END, exit_code = CASE x.to_status WHEN 'stopped' THEN 0 END,
+               reason = CASE x.to_status WHEN 'stopped' THEN 'exited' END
+          FROM (SELECT DISTINCT ON (session) * FROM stage WHERE k >= first AND k < past ORDER BY session, sequence DESC) x
+         WHERE x.to_status <> 'pending' AND s.id = x.session
+           AND NOT EXISTS (SELECT FROM stage y WHERE y.k >= first AND y.k < past AND y.session = x.session AND y.to_status = 'pending');
         INSERT INTO sessions (id, host, deployment, status, desired, run, begun_version, cause, created_at, at, progressed_at, deadline_at,
                               config, config_revision, history_number)
         SELECT session, host, deployment, to_status, 'running', run, begun_version, cause, clock(), clock(), clock(),
@@ -43,7 +53,8 @@ STAGE = """
                ended_at = CASE x.to_status WHEN 'stopped' THEN clock() END, exit_code = CASE x.to_status WHEN 'stopped' THEN 0 END,
                reason = CASE x.to_status WHEN 'stopped' THEN 'exited' END
           FROM (SELECT DISTINCT ON (session) * FROM stage WHERE k >= first AND k < past ORDER BY session, sequence DESC) x
-         WHERE x.to_status <> 'pending' AND s.id = x.session;
+         WHERE x.to_status <> 'pending' AND s.id = x.session
+           AND EXISTS (SELECT FROM stage y WHERE y.k >= first AND y.k < past AND y.session = x.session AND y.to_status = 'pending');
         INSERT INTO session_history (session, number, from_status, to_status, at, recorded_at, cause, event_id)
         SELECT session, sequence, from_status, to_status, clock(), clock(), cause, event_id FROM stage WHERE k >= first AND k < past;
         INSERT INTO outbox (event_id, type, exchange, key, body, headers, host, session, deployment, sequence, public, created_at)
