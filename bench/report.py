@@ -41,7 +41,8 @@ NOTES = {
     "(b) takes 3,000 of them. (c) uses the same client library. (d) writes a bare row of history and one of events for each and announces "
     "with confirms, and nothing else: no lock, rule, inbox, outbox, name, index or foreign key. It is a comparison, "
     "no bound: what waits for its confirm is not acknowledged, and holds up what comes next. (e) is nearer to one: the rows that (a) "
-    "left, written once more into the same tables by the database itself, 200 events at once, where nobody locks, loads, decides or sends anything; 1,000 at "
+    "left, written once more into the same tables by the database itself, 200 events at once, "
+    "where nobody locks, loads, decides or sends anything; 1,000 at "
     "once take a fifth less.",
     "latency": "Publisher, broker, database, processor and recorder share the machine; the first 2 s of 10 are not counted. "
     "(d) is the least that can be done with an event, as above.",
