@@ -40,9 +40,10 @@ def no_outbox() -> None:
     waiting: list[Any] = []
     insert, apply = outbox.insert, Transactions.apply
 
-    async def stash(conn: Any, rows: Any, *, beside: Any = ()) -> None:
+    async def stash(conn: Any, rows: Any, *, beside: Any = (), leader: Any = None) -> list[Any]:
         waiting.extend(rows)
         await together(conn, beside)
+        return []
 
     async def then_say(self: Transactions, arrived: Any, erase: Any) -> Any:
         done = await apply(self, arrived, erase)
@@ -82,11 +83,14 @@ def everybody_leads() -> None:
     assert asked in events.sql["relay"]
     events.sql["relay"] = events.sql["relay"].replace(asked, "WHERE name = $1 OR holder = $2")
     events.sql["relay"] = events.sql["relay"].replace("EXISTS (SELECT FROM leads)", "true")
+    assert "EXISTS (SELECT FROM leads)" in outbox.sql["insert"]
+    outbox.sql["insert"] = outbox.sql["insert"].replace("EXISTS (SELECT FROM leads)", "$3::text IS NOT NULL")
 
 
 def no_lock_of_the_counter() -> None:
     """Numbers come from a sequence (`numbers`), as they would without a lock: who took the lower ones may commit after the higher."""
     everybody_leads()
+    outbox.sql["insert"] = outbox.sql["insert"].replace("$3::text IS NOT NULL", "false")  # all take the relay's way
     for asked, instead in (
         ("FOR UPDATE\n", "\n"),
         ("ORDER BY id LIMIT $4\n", "ORDER BY id LIMIT $4 FOR UPDATE SKIP LOCKED\n"),

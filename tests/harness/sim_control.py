@@ -68,9 +68,11 @@ class Replica:
     process: Process
     database: Database
     broker: Broker
-    news: dict[str, list[Event]]
+    news: dict[str, list[Callable[[], None]]]
     healed: Callable[[], bool]
     leases: tuple[Lease, ...] = ()
+    relay: Relay = field(init=False)
+    relay_news: Event = field(init=False)
     share: Share = field(init=False)
     promoted: Event = field(init=False)
     consuming: dict[str, asyncio.Event] = field(default_factory=dict)
@@ -105,6 +107,7 @@ class Replica:
         holder = self.time.bytes(8).hex()
         relays, sweeps, changes = (Lease(name, holder, self.pool) for name in ("relay", "sweeps", "partitions"))  # type: ignore[arg-type]
         self.leases = (relays, sweeps, changes)
+        self.relay, self.relay_news = Relay(relays, self.bus, topics.EXTERNAL), Event(self.time)  # type: ignore[arg-type]
         self.share = Share(self.bus, topics.EVENTS_QUEUE, holder, self._events, self.backoff)  # type: ignore[arg-type]
         change = Repartitioning(changes, self.bus, topics.EVENTS_QUEUE, lambda: self.time.now)  # type: ignore[arg-type]
         spawn = self.process.spawn
@@ -113,11 +116,17 @@ class Replica:
         spawn("leases", self._leases(holder, *self.leases))
         spawn("partitions", self._change(change, changes))
         spawn("pulse", self._pulses())
-        relay = Relay(relays, self.bus, topics.EXTERNAL)  # type: ignore[arg-type]
         commands = CommandRelay(relays, self.bus, lambda: self.time.now)  # type: ignore[arg-type]
-        spawn("relay", self._follow("relay", relay.step, relays))
-        spawn("commands", self._follow("commands", commands.step, relays))
+        command_news = Event(self.time)
+        self.news["relay"].append(self._looks)
+        self.news["commands"].append(command_news.notify)
+        spawn("relay", self._follow(self.relay.step, relays, self.relay_news))
+        spawn("commands", self._follow(commands.step, relays, command_news))
         spawn("sweeps", self._sweeps(sweeps))
+
+    def _looks(self) -> None:
+        self.relay.look()
+        self.relay_news.notify()
 
     def backoff(self) -> SimBackoff:
         return SimBackoff(self.time.bytes, time=self.time)
@@ -157,7 +166,7 @@ class Replica:
             queue=queue,
             prefetch=PREFETCH,
             batch_max=self.time.chance.choice([1, 5, 500]),
-            ways=Transactions(self.pool, self.rules),  # type: ignore[arg-type]
+            ways=Transactions(self.pool, self.rules, self.relay, self.relay_news.notify),  # type: ignore[arg-type]
             backoff=self.backoff(),
             loop_time=lambda: self.time.now,
             ended=marks.ended,
@@ -216,9 +225,8 @@ class Replica:
             await self._once(self._pulse, backoff)
             await self.time.sleep(PULSES_EVERY - self.time.now % PULSES_EVERY)
 
-    async def _follow(self, name: str, step: Callable[[], Awaitable[int]], lease: Lease) -> None:
-        backoff, news = self.backoff(), Event(self.time)
-        self.news[name].append(news)
+    async def _follow(self, step: Callable[[], Awaitable[int]], lease: Lease, news: Event) -> None:
+        backoff = self.backoff()
         while True:
             if not lease.led.is_set():
                 await self.time.wait(self.promoted, LOOKS_EVERY)

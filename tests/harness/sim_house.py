@@ -36,7 +36,7 @@ class House:
     time: Scheduler
     database: Database
     broker: Broker
-    news: dict[str, list[Event]] = field(default_factory=lambda: {"relay": [], "commands": []})
+    news: dict[str, list[Callable[[], None]]] = field(default_factory=lambda: {"relay": [], "commands": []})
     tails: list[Event] = field(default_factory=list)
     replicas: list[Replica] = field(default_factory=list)
     machines: list[Machine] = field(default_factory=list)

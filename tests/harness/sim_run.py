@@ -111,8 +111,10 @@ def _wake(house: House, query: str, args: tuple[Any, ...]) -> None:
         commands = any('"exchange":"manman"' in one for one in said)
 
         async def news() -> None:
-            for one in [*house.news["relay"], *(house.news["commands"] if commands else ()), *house.tails]:
-                one.notify()
+            for wake in [*house.news["relay"], *(house.news["commands"] if commands else ())]:
+                wake()
+            for tail in house.tails:
+                tail.notify()
 
         house.time.call_at(house.time.now + 0.05, news)
 

@@ -84,9 +84,10 @@ def without_outbox() -> Iterator[None]:
     waiting: dict[Any, list[Any]] = {}
     insert, commit = outbox.insert, Connection.commit
 
-    async def stash(conn: Any, rows: Any, *, beside: Any = ()) -> None:
+    async def stash(conn: Any, rows: Any, *, beside: Any = (), leader: Any = None) -> list[Any]:
         waiting.setdefault(conn, []).extend(rows)
         await together(conn, beside)
+        return []
 
     async def then_say(self: Connection) -> None:
         await commit(self)
@@ -118,39 +119,49 @@ def everybody_leads() -> Iterator[None]:
     async def taken(conn: Any, name: str, holder: str, kind: Any = "leader", **more: Any) -> int | None:
         return 1 if kind == "leader" else await take(conn, name, holder, kind, **more)
 
-    asked = events.sql["relay"].replace("EXISTS (SELECT FROM leads)", "true")
+    led = "EXISTS (SELECT FROM leads)"
+    assert led in events.sql["relay"] and led in outbox.sql["insert"]
     with (
         patch.object(leadership, "is_mine", mine),
         patch.object(leadership, "take", taken),
-        patch.dict(events.sql, {"relay": asked}),
+        patch.dict(events.sql, {"relay": events.sql["relay"].replace(led, "true")}),
+        patch.dict(outbox.sql, {"insert": outbox.sql["insert"].replace(led, "$3::text IS NOT NULL")}),
     ):
         yield
 
 
 @contextmanager
 def without_counters_lock() -> Iterator[None]:
-    """The counter is read first, and what is moved is numbered from there, whoever else moved meanwhile."""
-    relay = events.relay
+    """The counter is read first, and what is moved or said is numbered from there, whoever else numbered meanwhile."""
+    relay, insert = events.relay, outbox.insert
 
-    async def blindly(conn: Any, most: int, **more: Any) -> Any:
-        return await relay(
-            Blind(conn, await conn.fetchval("SELECT value FROM counters WHERE name = 'events'")), most, **more
-        )
+    async def read(conn: Any) -> Any:
+        return Blind(conn, await conn.fetchval("SELECT value FROM counters WHERE name = 'events'"))
 
-    with everybody_leads(), patch.object(events, "relay", blindly):
+    async def move(conn: Any, most: int, **more: Any) -> Any:
+        return await relay(await read(conn), most, **more)
+
+    async def say(conn: Any, rows: Any, **more: Any) -> Any:
+        return await insert(await read(conn), rows, **more)
+
+    with everybody_leads(), patch.object(events, "relay", move), patch.object(outbox, "insert", say):
         yield
 
 
 @dataclass
 class Blind:
-    """A connection on which the relay's statement believes what the counter was."""
+    """A connection on which whatever gives numbers believes what the counter was."""
 
     conn: Any
     counted: int
 
     async def fetchrow(self, statement: str, *args: Any) -> Any:
-        counter = f"counter AS MATERIALIZED (SELECT {self.counted}::bigint AS value)"
-        blind = re.sub(r"counter AS MATERIALIZED \(.*?FOR UPDATE\s*\)", counter, statement, flags=re.DOTALL)
+        counter = rf"counter AS MATERIALIZED (SELECT {self.counted}::bigint AS value WHERE \1)"
+        kept = r"counter AS MATERIALIZED \(\s*SELECT value FROM counters\s*WHERE (.*?)FOR UPDATE(?: SKIP LOCKED)?\s*\)"
+        blind, found = re.subn(
+            kept, lambda m: counter.replace(r"\1", m[1].replace("name = 'events'", "true")), statement, flags=re.DOTALL
+        )
+        assert found or "counter AS" not in statement
         fresh = r"c WHERE c.value = \(SELECT value FROM counters WHERE name = 'events'\)"
         return await self.conn.fetchrow(re.sub(fresh, "c", blind), *args)
 

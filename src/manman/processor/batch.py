@@ -20,6 +20,8 @@ from manman.processor import fold, notices
 from manman.processor.outcomes import Refusal
 from manman.processor.world import Arrived, DeadLetter, Journal, World
 from manman.store import attempts, batches, dead_letters, installation, session_leases, sweeps
+from manman.store.events import Event
+from manman.store.outbox import Leader
 from manman.store.pool import Connection, Pool
 from manman.store.save import Changes, save
 from manman.store.sql import together
@@ -56,15 +58,31 @@ class Keys:
     newcomers_of: set[DeploymentId] = field(default_factory=set)
 
 
-async def apply(pool: Pool, batch: list[Arrived], rules_: Rules, *, erase: Collection[str] = ()) -> dict[str, int]:
-    """Apply a batch in one transaction; the counts of outcomes. `erase`: noted attempts that end with this commit."""
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What became of a batch: the counts of outcomes, and what is numbered already of that which others hear."""
+
+    counts: dict[str, int]
+    numbered: list[Event]
+
+
+async def apply(
+    pool: Pool,
+    batch: list[Arrived],
+    rules_: Rules,
+    *,
+    erase: Collection[str] = (),
+    leader: Leader | None = None,
+) -> Applied:
+    """Apply a batch in one transaction. `erase`: noted attempts that end with this commit; `leader`: see `outbox.insert`."""
     async with pool.transaction() as conn:
         world = await load(conn, batch, rules_)
         fold.fold(world, batch)
-        await commit(conn, world, rules_)
+        numbered = await commit(conn, world, rules_, leader)
         if erase:
             await attempts.erase(conn, list(erase))
-    return {**world.counts, "messages": len(batch), "moved": len(world.moved), "dead_letters": len(world.dead)}
+    counts = {**world.counts, "messages": len(batch), "moved": len(world.moved), "dead_letters": len(world.dead)}
+    return Applied(counts, numbered)
 
 
 async def condemn(
@@ -211,8 +229,8 @@ async def _lock_deployments(conn: Connection, keys: Keys) -> dict[DeploymentId, 
     return None
 
 
-async def commit(conn: Connection, world: World, rules_: Rules) -> None:
-    """Save what was decided, and what others hear of it."""
+async def commit(conn: Connection, world: World, rules_: Rules, leader: Leader | None = None) -> list[Event]:
+    """Save what was decided, and what others hear of it; what of that a `leader` numbered at once."""
     for host_id, session_id in world.unleased:
         # Of a disk that came back from a copy.
         world.tell(host_id, "end", session_id=session_id)
@@ -227,7 +245,7 @@ async def commit(conn: Connection, world: World, rules_: Rules) -> None:
     messages = [*await _announcements(conn, world), *lease_rows, *world.commands]
     inserted = [world.sessions[s] for s in sorted(world.inserted)]
     updated = [world.sessions[s] for s in sorted(world.touched_sessions - world.inserted)]
-    await save(
+    return await save(
         conn,
         Changes(
             deadline=rules_.start_deadline,
@@ -247,6 +265,7 @@ async def commit(conn: Connection, world: World, rules_: Rules) -> None:
             reported=world.reported,
             messages=messages,
         ),
+        leader,
     )
 
 

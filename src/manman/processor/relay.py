@@ -1,12 +1,14 @@
 """The relay: from the outbox to numbered `events` rows, and from there to `external`, in order, with confirms.
 
 The leader moves rows under the counter's lock (positions are commit-ordered and gap-free), publishes, and advances its cursor while
-it holds the lease. Two leaders repeat, never reorder: a subscriber may see an event twice, never under two ids. A subscriber
-whose queue refuses is retried three times and then passed, so that it holds up nobody else; it catches up by replay.
+it holds the lease. What it says itself may have its numbers already (`leader`); what of that follows the cursor without a gap is
+published without another look at the database (`hand`). Two leaders repeat, never reorder: a subscriber may see an event twice, never
+under two ids. A subscriber whose queue refuses is retried three times and then passed, so that it holds up nobody else; it catches up
+by replay.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from manman.events.bus import Bus, Outcome
 from manman.events.outbox import outgoing
@@ -14,50 +16,97 @@ from manman.observability import acts, get_logger, metrics, observe
 from manman.processor.leading import Lease
 from manman.store import events
 from manman.store.events import Event, Turn
+from manman.store.outbox import Leader
 
 log = get_logger(__name__)
 TRIES = 3
+MOST_HANDED = 5000  # events that are kept while a publish waits; the database has them all
 
 
 @dataclass(slots=True)
 class Relay:
-    """One leader's way from the outbox to `external`. `refusing`: a queue refused lately; each event is then tried once."""
+    """One leader's way from the outbox to `external`.
+
+    `published`: the last position that is, until it is noted. `follows`: the epoch and the position after which all that comes is handed
+    over, unless `behind`: then something may wait that was not. `refusing`: a queue refused lately; each event is then tried once.
+    """
 
     lease: Lease
     bus: Bus
     exchange: str
     most: int = 500
     published: int | None = None
+    follows: tuple[int, int] | None = None
+    handed: list[Event] = field(default_factory=list)
+    behind: bool = True
     refusing: bool = False
 
+    def leader(self) -> Leader | None:
+        """As whom this process may number what it says; None while another one leads, as far as it knows."""
+        if not self.lease.led.is_set():
+            return None
+        return Leader(lease=self.lease.name, holder=self.lease.holder, published=self.published)
+
+    def hand(self, numbered: Sequence[Event]) -> None:
+        """What a transaction of this process made events, once it is committed; nothing: it may have put rows into the outbox."""
+        if numbered and len(self.handed) < MOST_HANDED:
+            self.handed += numbered
+        else:
+            self.look()
+
+    def look(self) -> None:
+        """Something may wait that is not handed over."""
+        self.behind = True
+
+    def forget(self) -> None:
+        """The database was away and may come back without what it had: only what it knows counts."""
+        self.follows = self.published = None
+
     async def step(self) -> bool:
-        """Number what waits and publish what is numbered; whether more may wait. Raises `Unavailable`, `NotLeading`.
+        """Publish what was handed over, or number what waits and publish what is numbered; whether more may wait. Raises `Unavailable`,
+        `NotLeading`.
 
         A failure keeps the rows: the next step begins at the last position that is known to be published. What this one published is
-        noted by the next: by the time that there is more, or at the end (`finish`).
+        noted by the next that numbers: by the time that there is more, or at the end (`finish`).
         """
-        turn = await self._turn(self.most)
-        self.published = None
-        if turn.last is None:
-            return False
-        with observe(acts.RELAY_EVENTS) as seen:
-            if turn.public:
-                await self.publish(turn.public)
-            seen.add(moved=turn.moved, published=len(turn.public))
-        self.published = turn.last
-        return turn.due >= self.most
+        turn = self._taken() or await self._turn(self.most)
+        self.follows = None
+        if turn.due:
+            with observe(acts.RELAY_EVENTS) as seen:
+                if turn.public:
+                    await self.publish(turn.public)
+                seen.add(moved=turn.moved, published=len(turn.public))
+            self.published = turn.last
+        if not turn.more:
+            self.follows = turn.epoch, turn.last
+        return turn.more or self.behind or bool(self.handed)
 
     async def finish(self) -> None:
         """Note what is published, so that the next leader need not repeat it."""
         if self.published is not None:
             await self._turn(0)
-            self.published = None
+
+    def _taken(self) -> Turn | None:
+        """What was handed over, where it follows without a gap; all else is the database's to tell."""
+        if self.behind or self.follows is None:
+            return None
+        epoch, last = self.follows
+        due = sorted((event for event in self.handed if event.position > last), key=lambda event: event.position)
+        self.handed.clear()
+        if not due or due[0].epoch != epoch or due[-1].position != last + len(due):
+            return None
+        public = [event for event in due if event.row.exchange is not None]
+        return Turn(leads=True, moved=0, due=len(due), more=False, epoch=epoch, last=due[-1].position, public=public)
 
     async def _turn(self, most: int) -> Turn:
+        # What is handed over from here on may be missing in the answer, all before is in it.
+        self.handed.clear()
+        self.follows, self.behind = None, False
         async with self.lease.pool.acquire() as conn:
             turn = await events.relay(conn, most, published=self.published, lease=(self.lease.name, self.lease.holder))
         if not turn.leads:
             self.lease.lose()
+        self.published = None
         return turn
 
     async def publish(self, public: Sequence[Event]) -> None:

@@ -70,17 +70,24 @@ class Sweep:
 
 @dataclass(slots=True)
 class Transactions:
-    """What the event consumer calls on the database. `woken` is called when something may have entered the outbox: the relay of
-    this process need not wait until the database tells."""
+    """What the event consumer calls on the database. The `relay` of this process need not wait until the database tells: it gets what
+    is numbered, and `woken` is called."""
 
     pool: Pool
     rules: Rules
-    woken: Callable[[str], None] = lambda _: None
+    relay: Relay
+    woken: Callable[[], None]
 
     async def apply(self, arrived: list[Arrived], erase: Collection[str]) -> dict[str, int]:
-        done = await batch.apply(self.pool, arrived, self.rules, erase=erase)
-        self.woken("")
-        return done
+        try:
+            done = await batch.apply(self.pool, arrived, self.rules, erase=erase, leader=self.relay.leader())
+        except Exception as error:
+            if is_transient(error):
+                self.relay.forget()
+            raise
+        self.relay.hand(done.numbered)
+        self.woken()
+        return done.counts
 
     async def condemn(self, arrived: Arrived, why: Refusal, erase: Collection[str]) -> None:
         await batch.condemn(self.pool, arrived, why, self.rules, erase=erase)
@@ -164,9 +171,10 @@ class Processor:
     async def _work(self, pool: Pool, stop: asyncio.Event) -> None:
         holder = self._chance(8).hex()
         relays, sweeps, changes = (Lease(name, holder, pool) for name in ("relay", "sweeps", "partitions"))
+        relay = Relay(relays, self.bus, self.broker.external_exchange)
         gauges = Gauges(pool, self.rules)
         share = Share(
-            self.bus, self.broker.queue_name, holder, lambda queue: self._consumer(queue, pool), self._backoff
+            self.bus, self.broker.queue_name, holder, lambda queue: self._consumer(queue, pool, relay), self._backoff
         )
         self.share = share
         loop_time = asyncio.get_running_loop().time
@@ -176,11 +184,13 @@ class Processor:
             share.run(stop),
             self._heartbeats(pool).run(stop),
             ExpiredConsumer(self.bus, self._backoff()).run(stop),
-            Leases(self.database, (relays, sweeps, changes), self._backoff(), self._woken, share).run(stop),
+            Leases(self.database, (relays, sweeps, changes), self._backoff(), partial(self._woken, relay), share).run(
+                stop
+            ),
             self._repeat("pulse", self._pulse, stop, every=PULSE_EVERY),
             self._repeat("gauges", gauges.step, stop, every=GAUGES_EVERY),
             self._repartition(repartitioning, changes, stop),
-            self._relay(relays, stop),
+            self._relay(relay, stop),
             self._commands(relays, stop),
             *(self._sweep(sweep, sweeps, stop) for sweep in self._sweeps()),
         ]
@@ -229,14 +239,14 @@ class Processor:
     def _backoff(self) -> Backoff:
         return Backoff(self._chance)
 
-    def _consumer(self, queue: str, pool: Pool) -> EventConsumer:
+    def _consumer(self, queue: str, pool: Pool, relay: Relay) -> EventConsumer:
         marks = Marks(pool)
         return EventConsumer(
             bus=self.bus,
             queue=queue,
             prefetch=self.broker.prefetch,
             batch_max=self.broker.batch_max,
-            ways=Transactions(pool, self.rules, self._woken),
+            ways=Transactions(pool, self.rules, relay, self._news["relay"].set),
             backoff=self._backoff(),
             loop_time=asyncio.get_running_loop().time,
             linger=EVENTS_LINGER,
@@ -277,17 +287,18 @@ class Processor:
 
     # ---- the loops ----------------------------------------------------------------------------------
 
-    def _woken(self, what: str) -> None:
+    def _woken(self, relay: Relay, what: str) -> None:
         """A commit put rows into the outbox: commands, or others."""
+        if what != "commands":
+            relay.look()
         self._news["commands" if what == "commands" else "relay"].set()
 
     async def _pulse(self) -> None:
         body = encode_body(contracts.Pulse())
         await self.bus.publish([Outgoing(exchange=topics.INTERNAL, key=topics.pulse(), body=body)])
 
-    async def _relay(self, lease: Lease, stop: asyncio.Event) -> None:
-        relay = Relay(lease, self.bus, self.broker.external_exchange)
-        await self._follow("relay", relay.step, lease, stop)
+    async def _relay(self, relay: Relay, stop: asyncio.Event) -> None:
+        await self._follow("relay", relay.step, relay.lease, stop)
         with suppress(Transient):
             await relay.finish()
 

@@ -40,12 +40,15 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
 class Turn(msgspec.Struct, frozen=True, kw_only=True):
     """What one turn of the relay found: whether the lease holds (else nothing was done), how many rows it moved; of what
-    follows the last published position how many are due now, the last of them, and those that others hear."""
+    follows the last published position how many are due now, whether there may be more, and those that others hear. `last` is the last
+    of them, the published one where there is none."""
 
     leads: bool
     moved: int
     due: int
-    last: int | None
+    more: bool
+    epoch: int
+    last: int
     public: list[Event]
 
 
@@ -94,6 +97,8 @@ async def relay(
         leads=row["leads"],
         moved=row["moved"],
         due=row["due"],
+        more=row["due"] >= most,
+        epoch=row["epoch"],
         last=row["last"],
         public=[_event(one) for one in _PUBLIC.decode(row["public"] or "[]")],
     )

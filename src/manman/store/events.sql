@@ -35,7 +35,8 @@ WITH leads AS MATERIALIZED (
     SELECT * FROM older UNION ALL SELECT * FROM moved WHERE (SELECT count(*) FROM older) < $4
 )
 SELECT $1::text IS NULL OR EXISTS (SELECT FROM leads) AS leads, EXISTS (SELECT FROM fresh) AS fresh,
-       (SELECT count(*) FROM moved) AS moved, (SELECT count(*) FROM due) AS due, (SELECT max(position) FROM due) AS last,
+       (SELECT count(*) FROM moved) AS moved, (SELECT count(*) FROM due) AS due, (SELECT epoch FROM installation) AS epoch,
+       (SELECT greatest(max(position), $3::bigint, (SELECT value FROM counters WHERE name = 'published')) FROM due) AS last,
        (SELECT json_agg(json_build_array(d.epoch, d.position, d.at, d.id, d.type, d.exchange, d.key, d.body, d.headers, d.host,
                                          d.session, d.deployment, d.sequence, d.public) ORDER BY d.position)
           FROM due d WHERE d.exchange IS NOT NULL)::text AS public,

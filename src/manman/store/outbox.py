@@ -1,4 +1,6 @@
-"""The outbox: what a transaction makes others hear. Commands leave it by confirm, all else by the move to `events`."""
+"""The outbox: what a transaction makes others hear. Commands leave it by confirm, all else by the move to `events`; what the relay's
+leader says itself while nobody numbers and nothing waits goes there at once.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +14,8 @@ import msgspec
 from manman.domain.ids import DeploymentId, HostId, SessionId
 from manman.events.envelope import Header
 from manman.events.outbox import OutboxRow
+from manman.events.topics import INTERNAL
+from manman.store.events import Event
 from manman.store.pool import Connection, Row
 from manman.store.sql import Part, load, rows, together
 
@@ -40,9 +44,33 @@ class Backlog:
     oldest: float
 
 
-async def insert(conn: Connection, messages: Sequence[OutboxRow], *, beside: Sequence[Part] = ()) -> None:
-    """Puts rows into the outbox, in the order given, in one statement with those `beside` it; the commit wakes the relay."""
-    await together(conn, [*beside, _insertion(messages)] if messages else beside)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leader:
+    """The relay's leader, as it knows itself: the lease, who holds it, and the last position that is known to be published."""
+
+    lease: str
+    holder: str
+    published: int | None
+
+
+async def insert(
+    conn: Connection, messages: Sequence[OutboxRow], *, beside: Sequence[Part] = (), leader: Leader | None = None
+) -> list[Event]:
+    """Puts rows into the outbox, in the order given, in one statement with those `beside` it; the commit wakes the relay.
+
+    What a `leader` says becomes events at once where that keeps the order: they are returned, and may be published after the commit.
+    """
+    if not messages:
+        await together(conn, beside)
+        return []
+    said = await together(conn, [*beside, _insertion(messages, leader)])
+    if said["first"] is None:
+        return []
+    numbered = (row for row in messages if row.exchange != INTERNAL)
+    return [
+        Event(epoch=said["epoch"], position=position, at=said["at"], row=row)
+        for position, row in enumerate(numbered, said["first"])
+    ]
 
 
 class _Row(msgspec.Struct, omit_defaults=True, gc=False):
@@ -61,10 +89,11 @@ class _Row(msgspec.Struct, omit_defaults=True, gc=False):
     ttl: str | None = None
 
 
-def _insertion(messages: Sequence[OutboxRow]) -> Part:
+def _insertion(messages: Sequence[OutboxRow], leader: Leader | None) -> Part:
     """Bodies travel beside the rows: what is nested in JSON is read twice."""
     bodies = [row.encoded.decode() for row in messages]
-    return Part(sql["insert"], (rows([_values(row) for row in messages]), bodies))
+    by = (None, None, None) if leader is None else (leader.lease, leader.holder, leader.published)
+    return Part(sql["insert"], (rows([_values(row) for row in messages]), bodies, *by))
 
 
 def _values(row: OutboxRow) -> _Row:

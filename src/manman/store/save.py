@@ -19,6 +19,8 @@ from manman.domain.ranges import Ranges, holes
 from manman.domain.sessions import FINAL, Moved, Session, Status
 from manman.events.outbox import OutboxRow
 from manman.store import dead_letters, hosts, outbox, session_leases, sessions
+from manman.store.events import Event
+from manman.store.outbox import Leader
 from manman.store.pool import Connection
 from manman.store.sql import Part, load, rows, together
 
@@ -50,8 +52,9 @@ class Changes:
     messages: Sequence[OutboxRow] = ()
 
 
-async def save(conn: Connection, changes: Changes) -> None:
-    """Write it all. Rivals end before newcomers begin: one live session for each deployment is a constraint.
+async def save(conn: Connection, changes: Changes, leader: Leader | None = None) -> list[Event]:
+    """Write it all; what a `leader` says may be numbered at once, and is returned then. Rivals end before newcomers begin: one live
+    session for each deployment is a constraint.
 
     What every batch writes (inbox, sessions, histories, messages) travels as one statement, as two where sessions end and begin.
     """
@@ -63,7 +66,7 @@ async def save(conn: Connection, changes: Changes) -> None:
     if changes.inserted and changes.updated:
         await together(conn, known)
         known = []
-    await outbox.insert(conn, changes.messages, beside=[*known, *fresh, *_histories(changes)])
+    return await outbox.insert(conn, changes.messages, beside=[*known, *fresh, *_histories(changes)], leader=leader)
 
 
 async def _save_hosts(conn: Connection, changes: Changes) -> None:

@@ -1,7 +1,8 @@
 """SQL lies beside its module: `-- name: lock_many` begins a statement, the next name or the end of the file ends it.
 
-A `Part` is a statement that may travel with others (`together`): one message to the database and one answer, whatever is in it. Rows
-travel as one JSON text: it costs a fraction of what an array for each column does.
+A `Part` is a statement that may travel with others (`together`): one message to the database and one answer, whatever is in it. One
+of them may be of several steps and answer something: `WITH … SELECT …`, the answer on a line of its own. Rows travel as one JSON
+text: it costs a fraction of what an array for each column does.
 """
 
 import re
@@ -15,6 +16,7 @@ import msgspec
 
 _NAME = re.compile(r"^-- name: ([a-z][a-z0-9_]*)[ \t]*$", re.MULTILINE)
 _PARAMETER = re.compile(r"\$([1-9][0-9]*)")
+_STEPS = re.compile(r"(?:--[^\n]*\n)*WITH (?P<steps>.*\n\))\nSELECT (?P<answer>.*)", re.DOTALL)
 _ENCODE = msgspec.json.Encoder().encode
 
 
@@ -46,11 +48,13 @@ class Part:
     arguments: tuple[Any, ...]
 
 
-async def together(conn: Any, parts: Sequence[Part]) -> None:
-    """Run statements as one. They see the rows as these were before all of them, and none may touch a row of another's; what a
-    constraint between them needs is looked at when all are done."""
-    if parts:
-        await conn.execute(_joined(tuple(part.text for part in parts)), *(a for part in parts for a in part.arguments))
+async def together(conn: Any, parts: Sequence[Part]) -> Any:
+    """Run statements as one; the row that the one which answers does (None for no statement at all). They see the rows as these were
+    before all of them, and none may touch a row of another's; what a constraint between them needs is looked at when all are done."""
+    if not parts:
+        return None
+    text = _joined(tuple(part.text for part in parts))
+    return await conn.fetchrow(text, *(argument for part in parts for argument in part.arguments))
 
 
 async def alone(conn: Any, part: Part) -> list[Any]:
@@ -63,11 +67,16 @@ async def alone(conn: Any, part: Part) -> list[Any]:
 def _joined(texts: tuple[str, ...]) -> str:
     if len(texts) == 1:
         return texts[0]
-    parts, used = [], 0
+    steps, used, answer = [], 0, ""
     for place, text in enumerate(texts):
-        parts.append(f"part_{place} AS (\n{_renumbered(text, used)}\n)")
+        own = _renumbered(text, used)
+        if found := _STEPS.fullmatch(own):
+            steps.append(found["steps"])
+            answer = found["answer"]
+        else:
+            steps.append(f"part_{place} AS (\n{own}\n)")
         used += max(map(int, _PARAMETER.findall(text)), default=0)
-    return f"WITH {', '.join(parts)} SELECT"
+    return f"WITH {', '.join(steps)} SELECT {answer}"
 
 
 def _renumbered(text: str, used: int) -> str:
