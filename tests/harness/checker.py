@@ -297,6 +297,21 @@ def returned(h: History) -> Iterator[str]:
                 yield f"host {host} was online at {after['recorded_at']:%H:%M:%S} without a new boot after its goodbye"
 
 
+def left(h: History) -> Iterator[str]:
+    """A host leaves by exactly one event and returns by one."""
+    away: dict[int, str] = {}
+    for event in sorted(h.events, key=lambda e: e["position"]):
+        host, word = event.get("host"), event["type"].removeprefix("manman.host.")
+        if word not in ("online", "offline", "stale"):
+            continue
+        if word != "online" and host in away:
+            yield f"host {host} left as {word} at position {event['position']}, but it had left as {away[host]}"
+        if word == "online":
+            away.pop(host, None)
+        else:
+            away[host] = word
+
+
 # ---- 7 and 16: rest ---------------------------------------------------------------------------------
 
 
@@ -493,6 +508,7 @@ RULES: list[tuple[str, Callable[[History], Iterator[str]]]] = [
     ("11", ended),
     ("12", silent),
     ("12", returned),
+    ("12", left),
     ("13", read),
     ("14", timely),
     ("15", running),

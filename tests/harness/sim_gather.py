@@ -17,7 +17,7 @@ TABLES = {
     " created_at, at, started_at, ended_at, history_number FROM sessions ORDER BY id",
     "session_history": "SELECT session, number, from_status, to_status, at, recorded_at, cause, event_id FROM session_history"
     " ORDER BY session, number",
-    "events": "SELECT epoch, position, id, type, at, exchange, key, body, session, sequence, public FROM events"
+    "events": "SELECT epoch, position, id, type, at, exchange, key, body, host, session, sequence, public FROM events"
     " ORDER BY epoch, position",
     "dead_letters": "SELECT key, reason, detail, host, session, journal, sequence, at FROM dead_letters ORDER BY id",
     "deployments": "SELECT id, host, status, desired, desired_version, fresh_version, seen_version, last_run, last_session,"

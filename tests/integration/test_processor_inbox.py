@@ -120,6 +120,45 @@ async def test_a_hole_without_progress_asks_for_a_report_which_closes_it(strict_
     assert await home.value("SELECT seen::text FROM host_journals") == "{[1,4)}"
 
 
+async def test_a_silent_host_leaves_once_though_it_says_goodbye_late_and_returns_once(strict_home: House) -> None:
+    home = strict_home
+    agent = await home.host()
+    session = await home.session(await home.deployment(agent))
+    await agent.heartbeat()
+    await home.until_event("manman.host.stale", host_id=agent.id)
+    await agent.say("host", "offline")
+    await home.until_settled(agent)
+    assert await told(home) == ["host.online", "host.stale", "session.unreachable"]
+    agent.boot, agent.beat = 2, 0
+    await agent.heartbeat()
+    back = await home.until_event("manman.host.online", host_id=agent.id, previous_status="offline")
+    assert back["silent_for"] > 0
+    await home.until_event("manman.session.reachable", session_id=session)
+    assert await told(home) == ["host.online", "host.stale", "session.unreachable", "host.online", "session.reachable"]
+    history = await home.rows("SELECT from_status, to_status FROM host_history ORDER BY number")
+    assert history == [("new", "online"), ("online", "stale"), ("stale", "offline"), ("offline", "online")]
+
+
+async def test_a_plain_publishers_host_that_fell_silent_returns_with_its_sessions(strict_home: House) -> None:
+    home = strict_home
+    agent = await home.host()
+    session = await home.session(await home.deployment(agent))
+    await agent.heartbeat(boot=None)
+    await home.until_event("manman.host.stale", host_id=agent.id)
+    await agent.heartbeat(boot=None)
+    await home.until_event("manman.host.online", host_id=agent.id, previous_status="stale")
+    await home.until_event("manman.session.reachable", session_id=session)
+
+
+async def told(home: House) -> list[str]:
+    """What `external` may hear of hosts and of whether sessions can be reached, in order; also what still waits."""
+    rows = await home.rows(
+        "SELECT type FROM (SELECT type, 0 AS waits, position AS place FROM events UNION ALL SELECT type, 1, id FROM outbox) AS said"
+        " WHERE type LIKE 'manman.host.%' OR type LIKE 'manman.session.%reachable' ORDER BY waits, place"
+    )
+    return [row[0].removeprefix("manman.") for row in rows]
+
+
 async def test_a_skipped_state_is_a_dead_letter_and_a_foreign_one_too(home: House) -> None:
     mine, other = await home.host(), await home.host()
     session = await home.session(await home.deployment(mine))

@@ -99,6 +99,28 @@ GOODBYE = [
     {**STALE, "number": 1, "to_status": "offline", "recorded_at": at(50)},
     {**STALE, "number": 2, "from_status": "offline", "to_status": "online", "recorded_at": at(60)},
 ]
+LEFT_TWICE = [
+    {
+        "epoch": 1,
+        "id": "out-4",
+        "position": 4,
+        "type": "manman.host.stale",
+        "host": 1,
+        "session": None,
+        "sequence": 1,
+        "public": False,
+    },
+    {
+        "epoch": 1,
+        "id": "out-5",
+        "position": 5,
+        "type": "manman.host.offline",
+        "host": 1,
+        "session": None,
+        "sequence": 2,
+        "public": False,
+    },
+]
 APART = Unsettled(at=T, session=7, row="running", machine=None, after=15)
 MOVED = {"witnesses": [a_witness(games=(a_game(), a_game(session=8, deployment=6)))], "places": {5: "a", 6: "a"}}
 TWICE = [a_read("hello", 1), a_read("event", 2), a_read("hello", 2), a_read("event", 2), a_read("event", 3)]
@@ -144,6 +166,7 @@ BROKEN: list[tuple[str, str, dict[str, Any]]] = [
     ("12", "heard within the threshold", {"host_history": [STALE], "beats": [(1, at(95), at(96))]}),
     ("12", "beat all the time", {"host_history": [STALE]}),
     ("12", "without a new boot", {"host_history": GOODBYE, "witnesses": [a_witness(goodbyes=((at(49), 1),))]}),
+    ("12", "it had left as stale", {"events": [an_event(n, WORDS[n - 1], n) for n in (1, 2, 3)] + LEFT_TWICE}),
     ("11", "played 7 and 8 at once", MOVED),
     ("13", "got event (1, 3) after (1, 1)", {"reads": [a_read("hello", 0), a_read("event", 1), a_read("event", 3)]}),
     ("13", "got event (1, 2) after (1, 2)", {"reads": TWICE}),

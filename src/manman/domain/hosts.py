@@ -48,7 +48,7 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostMoved:
-    """A host came or went: one history row and one external event."""
+    """A host came or went: one history row, and one external event where it `is_announced`."""
 
     host_id: HostId
     from_: Presence
@@ -60,6 +60,11 @@ class HostMoved:
     event_id: str | None = None
     facts: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def is_announced(self) -> bool:
+        """Whether it left or returned. One that was gone already, and says so late, leaves no second time."""
+        return Presence.ONLINE in (self.from_, self.to)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pulse:
@@ -67,6 +72,15 @@ class Pulse:
 
     last: datetime
     since: datetime
+
+
+def presence(*, online: bool, beat: int, last_seen: datetime | None) -> Presence:
+    """What a liveness row says: who was never heard is new, and a goodbye is a beat that nothing of its boot exceeds."""
+    if online:
+        return Presence.ONLINE
+    if last_seen is None:
+        return Presence.NEW
+    return Presence.OFFLINE if beat == GOODBYE else Presence.STALE
 
 
 def is_newer(boot: int | None, beat: int | None, known: tuple[int, int] | None) -> bool:

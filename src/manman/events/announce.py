@@ -141,6 +141,7 @@ def host_offline(
     *,
     cause: str | None = None,
     number: int | None = None,
+    previous_status: str = "online",
 ) -> OutboxRow:
     """`manman.host.offline`: it said goodbye."""
     body = HostEvent(
@@ -148,7 +149,7 @@ def host_offline(
         host=names.name,
         status="offline",
         at=now,
-        previous_status="online",
+        previous_status=previous_status,
         labels=dict(names.labels),
         agent_version=names.agent_version,
         cause=cause,

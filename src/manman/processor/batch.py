@@ -314,13 +314,14 @@ async def _leases(conn: Connection, world: World) -> list[OutboxRow]:
 
 async def _announcements(conn: Connection, world: World) -> list[OutboxRow]:
     """Every transition and every host that came or went, with names joined once."""
-    away = {m.host_id for m in world.hosts_moved}
+    hosts_moved = [moved for moved in world.hosts_moved if moved.is_announced]
+    away = {m.host_id for m in hosts_moved}
     live = await _live(conn, world, away) if away else []
     concerned = {m.after.id for m in world.moved} | {s.id for s in live}
     names = await _names(conn, world, concerned, away)
     rows = announce.announce(world.moved, names, world.now, world.chance)
     rows += [notices.deployment_moved(m, world.now, world.chance) for m in world.deployments_moved]
-    for moved in world.hosts_moved:
+    for moved in hosts_moved:
         rows += host_moved(moved, names, [s for s in live if s.host_id == moved.host_id], world)
     return rows
 
@@ -361,7 +362,8 @@ def host_moved(moved: HostMoved, names: Names, live: list[Session], world: World
         if moved.from_ is Presence.NEW:
             return [row]
         return [row, *(_reachable(s, names, moved, now, chance) for s in live)]
-    row = announce.host_offline(moved.host_id, called, now, chance, cause=moved.cause)
+    previous = moved.from_.value
+    row = announce.host_offline(moved.host_id, called, now, chance, cause=moved.cause, previous_status=previous)
     last_seen = moved.last_seen or now
     return [
         row,

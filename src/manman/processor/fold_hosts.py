@@ -78,7 +78,8 @@ def returned(
 
 
 def offline(world: World, message: Message, body: contracts.HostOffline) -> Outcome | Refusal:
-    """`status.host.offline`: a goodbye closes its boot; one of an older boot is late."""
+    """`status.host.offline`: a goodbye closes its boot; one of an older boot is late. Only who was there leaves: of one that had fallen
+    silent the history notes it, and of one that was never heard nothing."""
     heard = world.hosts[body.host_id]
     boot = body.boot if body.boot is not None else heard.boot
     if boot < heard.boot or (boot == heard.boot and heard.beat == GOODBYE):
@@ -86,7 +87,7 @@ def offline(world: World, message: Message, body: contracts.HostOffline) -> Outc
     was = world.presence(body.host_id)
     journal = _journal(message) or heard.journal
     world.keep_host(replace(heard, online=False, boot=boot, beat=GOODBYE, returned_at=None, journal=journal))
-    if was is Presence.OFFLINE:
+    if was in (Presence.OFFLINE, Presence.NEW):
         return Outcome.UNCHANGED
     world.hosts_moved.append(
         HostMoved(

@@ -8,7 +8,7 @@ import msgspec
 
 from manman.domain import ranges
 from manman.domain.deployments import Deployment, DeploymentMoved
-from manman.domain.hosts import GOODBYE, Heard, HostMoved, Presence
+from manman.domain.hosts import Heard, HostMoved, Presence, presence
 from manman.domain.ids import Chance, DeploymentId, HostId, SessionId
 from manman.domain.ranges import Ranges
 from manman.domain.sessions import LIVE, Moved, Session
@@ -151,13 +151,9 @@ class World:
         return self.now - timedelta(seconds=max(0.0, self.loop_now - arrived.taken))
 
     def presence(self, host_id: HostId) -> Presence:
-        """What the row says of a host: a goodbye is a beat that nothing of its boot exceeds."""
+        """What the row says of a host."""
         heard = self.hosts[host_id]
-        if heard.online:
-            return Presence.ONLINE
-        if heard.last_seen is None:
-            return Presence.NEW
-        return Presence.OFFLINE if heard.beat == GOODBYE else Presence.STALE
+        return presence(online=heard.online, beat=heard.beat, last_seen=heard.last_seen)
 
     def keep_host(self, heard: Heard) -> None:
         """Take a host's liveness."""

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from manman.domain.hosts import GOODBYE, Heard, HostMoved, Presence, Pulse
+from manman.domain.hosts import Heard, HostMoved, Presence, Pulse, presence
 from manman.domain.ids import HostId
 from manman.store.pool import Connection, Row
 from manman.store.sql import load
@@ -113,20 +113,17 @@ def _beaten(row: Row) -> Beaten:
         host_id=HostId(row["host"]),
         known=row["known"],
         counted=row["counted"],
-        was=presence(row["online"], row["boot"], row["beat"]),
+        was=_was(row),
         known_boot=row["boot"] or 0,
         known_journal=row["journal"],
         last_seen=row["last_seen"],
     )
 
 
-def presence(online: bool | None, boot: int | None, beat: int | None) -> Presence:
-    """What a liveness row says: a goodbye is a beat that nothing of its boot exceeds."""
-    if online:
-        return Presence.ONLINE
-    if not boot and not beat:
+def _was(row: Row) -> Presence:
+    if row["online"] is None:
         return Presence.NEW
-    return Presence.OFFLINE if beat == GOODBYE else Presence.STALE
+    return presence(online=row["online"], beat=row["beat"], last_seen=row["last_seen"])
 
 
 async def touch_pulse(conn: Connection) -> Pulse:
