@@ -33,7 +33,7 @@ def install() -> None:
 
 
 def _watch_messages() -> None:
-    fold, refuse, commit = folds.fold, folds.refuse, batch.commit
+    fold, conclude, commit = folds.fold, folds.conclude, batch.commit
     # The world is kept beside its rows, so that no other one gets its number.
     pending: dict[int, tuple[Any, list[tuple[Any, ...]]]] = {}
 
@@ -44,7 +44,7 @@ def _watch_messages() -> None:
         return outcomes
 
     def condemned(world: Any, arrived: Any, why: Any) -> Any:
-        outcome = refuse(world, arrived, why)
+        outcome = conclude(world, arrived, why)
         row = _row(arrived, outcome.value)
         pending[id(world)] = world, [] if row is None else [row]
         return outcome
@@ -55,12 +55,12 @@ def _watch_messages() -> None:
         if rows:
             await conn.execute(SETTLED, *(list(column) for column in zip(*rows, strict=True)))
 
-    batch.fold = SimpleNamespace(fold=watched, refuse=condemned)  # type: ignore[attr-defined]
+    batch.fold = SimpleNamespace(fold=watched, conclude=condemned)  # type: ignore[attr-defined]
     batch.commit = committed
 
 
 def _row(arrived: Any, outcome: str) -> tuple[Any, ...] | None:
-    if arrived.journal is None or arrived.sequence is None or arrived.message.dead_letter is not None:
+    if arrived.journal is None or arrived.sequence is None or arrived.replays is not None:
         return None  # a dead letter's replay settles its row, not its number
     return (*arrived.journal, arrived.sequence, outcome, arrived.key)
 

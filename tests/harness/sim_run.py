@@ -38,7 +38,7 @@ class Told:
 @contextmanager
 def witnessed(house: House) -> Iterator[None]:
     """Note what becomes of each numbered message in transactions that commit."""
-    fold, refuse = folds.fold, folds.refuse
+    fold, conclude = folds.fold, folds.conclude
     pending: dict[Any, list[Settled]] = {}
 
     def watched(world: Any, arrived: list[Any]) -> list[Any]:
@@ -48,14 +48,14 @@ def witnessed(house: House) -> Iterator[None]:
         return outcomes
 
     def condemned(world: Any, arrived: Any, why: Any) -> Any:
-        outcome = refuse(world, arrived, why)
+        outcome = conclude(world, arrived, why)
         told = _settled(arrived, outcome.value)
         pending[ACTOR.get()] = [] if told is None else [told]
         return outcome
 
     house.database.began = lambda actor: pending.pop(actor, None)
     house.database.committed = lambda actor: house.settled.extend(pending.pop(actor, ()))
-    batch.fold = SimpleNamespace(fold=watched, refuse=condemned)  # type: ignore[attr-defined]
+    batch.fold = SimpleNamespace(fold=watched, conclude=condemned)  # type: ignore[attr-defined]
     try:
         yield
     finally:
@@ -63,7 +63,7 @@ def witnessed(house: House) -> Iterator[None]:
 
 
 def _settled(arrived: Any, outcome: str) -> Settled | None:
-    if arrived.journal is None or arrived.sequence is None:
+    if arrived.journal is None or arrived.sequence is None or arrived.replays is not None:
         return None
     return Settled(
         host=arrived.journal[0],

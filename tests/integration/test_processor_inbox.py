@@ -70,6 +70,33 @@ async def test_a_malformed_message_is_a_dead_letter_that_names_the_field_and_the
         assert await home.value("SELECT body FROM dead_letters") == body
 
 
+async def test_a_malformed_body_has_its_number_settled_and_is_one_dead_letter_however_often_it_comes(
+    home: House,
+) -> None:
+    agent = await home.host()
+    session = await home.session(await home.deployment(agent))
+    sound = agent.message("session", "starting", {"session_id": session})
+    broken = agent.message("session", "running", {"session_id": "seven"})
+    unknown = agent.message("session", "running", {"session_id": session})
+    unknown = replace(unknown, key=f"status.session.paused.{agent.id}")
+    await home.publish(sound, broken, unknown, broken, unknown)
+    await agent.say("session", "running", session_id=session)
+    await home.until_status(session, "running")
+    rows = await home.rows("SELECT reason, host, journal, sequence, event_id FROM dead_letters ORDER BY id")
+    ids = [broken.message_id, unknown.message_id]
+    assert rows == [("malformed", agent.id, agent.journal, n, id) for n, id in zip((2, 3), ids, strict=True)]
+    assert await home.value("SELECT seen::text FROM host_journals") == "{[1,5)}"
+
+
+async def test_what_may_lie_about_whose_journal_it_is_settles_nothing(home: House) -> None:
+    liar, other = await home.host(), await home.host()
+    told = other.message("session", "starting", {"session_id": 1})
+    await home.publish(replace(told, key=f"status.session.starting.{liar.id}"))
+    await home.until_dead(1)
+    assert await home.rows("SELECT host, journal, sequence FROM dead_letters") == [(None, None, None)]
+    assert await home.value("SELECT count(*) FROM host_journals WHERE seen <> '{}'") == 0
+
+
 async def test_a_duplicate_has_no_effect_and_a_late_message_fills_its_hole(home: House) -> None:
     agent = await home.host()
     session = await home.session(await home.deployment(agent))

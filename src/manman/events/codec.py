@@ -7,7 +7,7 @@ missing `status`), and strict about everything else: what is malformed raises `M
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -35,6 +35,14 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     attributes: Attributes | None = None
     host_id: HostId | None = None
     user_id: str | None = None
+    dead_letter: int | None = None
+
+
+class Envelope(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What is known of a message beside its body: the host that speaks, its number, and the row that it closes where it is a replay."""
+
+    host_id: HostId | None = None
+    attributes: Attributes | None = None
     dead_letter: int | None = None
 
 
@@ -104,6 +112,24 @@ def decode(key: str, headers: Mapping[str, Header], body: bytes, user_id: str | 
         user_id=user_id,
         dead_letter=_dead_letter(headers),
     )
+
+
+def envelope_of(key: str, headers: Mapping[str, Header], user_id: str | None = None) -> Envelope:
+    """The envelope of a message that is malformed; never raises.
+
+    Where its key's host word, its source and its broker user name different hosts, or its headers are half there, it may lie about
+    whose journal it is: then it has no attributes, and its host is the one whose broker user sent it.
+    """
+    user_host, word = host_of_user(user_id), topics.host_word(key)
+    vouched = Envelope(host_id=user_host, dead_letter=_or_none(_dead_letter, headers))
+    try:
+        attributes = envelope.from_headers(headers)
+    except Malformed:
+        return vouched
+    source = attributes.host_id if attributes is not None else None
+    if len({word, source} - {None}) > 1 or (user_host is not None and word != user_host):
+        return vouched
+    return msgspec.structs.replace(vouched, host_id=word if word is not None else source, attributes=attributes)
 
 
 def encode(message: Message) -> tuple[str, dict[str, Header], bytes]:
@@ -238,6 +264,13 @@ def _sender(key: Key, body: AnyBody, attributes: Attributes | None, user_id: str
     if user_host is not None and key.host_id != user_host:
         raise Malformed("user_id", f"{user_id!r} may speak for host {user_host} only, under its own host word")
     return host if host is not None else from_source
+
+
+def _or_none(read: Callable[[Mapping[str, Header]], int | None], headers: Mapping[str, Header]) -> int | None:
+    try:
+        return read(headers)
+    except Malformed:
+        return None
 
 
 def _dead_letter(headers: Mapping[str, Header]) -> int | None:

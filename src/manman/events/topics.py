@@ -143,6 +143,15 @@ def parse(text: str) -> Key:
     return _other(text)
 
 
+def host_word(text: str) -> HostId | None:
+    """The host that a key names by its last word, also a key that no message of the product has."""
+    last = text.rpartition(".")[2]
+    try:
+        return HostId(number(last, "the host word"))
+    except Malformed:
+        return None
+
+
 def _other(text: str) -> Key:
     match text.split("."):
         case ["command", "host", host, verb] if verb in VERBS:

@@ -95,9 +95,7 @@ async def condemn(
     try:
         async with pool.transaction() as conn:
             world = await load(conn, [arrived], rules_)
-            fold.refuse(world, arrived, refusal)
-            if arrived.journal in world.seen and arrived.journal is not None and arrived.sequence is not None:
-                world.settle(arrived.journal, arrived.sequence)
+            fold.conclude(world, arrived, refusal)
             await commit(conn, world, rules_)
             await attempts.erase(conn, list(erase))
     except Exception as error:
@@ -119,13 +117,12 @@ def keys_of(batch: Iterable[Arrived]) -> Keys:
     """Whose rows these messages may touch."""
     keys = Keys()
     for arrived in batch:
-        if arrived.message is None:
-            continue
-        if arrived.message.host_id is not None:
-            keys.hosts.add(arrived.message.host_id)
+        if arrived.host_id is not None:
+            keys.hosts.add(arrived.host_id)
         if arrived.journal is not None:
             keys.journals.add(arrived.journal)
-        _of_body(keys, arrived.message.body, arrived.message.host_id)
+        if arrived.message is not None:
+            _of_body(keys, arrived.message.body, arrived.host_id)
     return keys
 
 

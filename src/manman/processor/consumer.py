@@ -312,11 +312,11 @@ class EventConsumer:
 
 
 def _host(arrived: Arrived) -> HostId | None:
-    return arrived.message.host_id if arrived.message is not None else None
+    return arrived.host_id
 
 
 def _is_of_any_host(item: Item) -> bool:
-    return item[1].message is not None and item[1].message.host_id is None
+    return item[1].message is not None and item[1].host_id is None
 
 
 def _name_of(item: Item) -> str:

@@ -1,7 +1,7 @@
 """The fold: one message after another over the rows of a batch. Pure; what it decides is in the `World`.
 
-The way through: malformed → dead letter; settled already → duplicate; else the rule of its kind; then its number is settled,
-whatever became of it. A message refused for good is a row of `dead_letters` in the same transaction.
+The way through: settled already → duplicate; malformed → refused; else the rule of its kind; then its number is settled, whatever
+became of it. A message refused for good is a row of `dead_letters` in the same transaction.
 """
 
 from typing import assert_never
@@ -26,41 +26,49 @@ def apply(world: World, arrived: Arrived) -> Outcome:
 
 
 def _apply(world: World, arrived: Arrived) -> Outcome:
-    message = arrived.message
-    if message is None:
-        return refuse(world, arrived, Refusal("malformed", arrived.malformed or "it cannot be decoded"))
-    if message.dead_letter is not None:
-        return _replay(world, arrived, message, message.dead_letter)
+    journal, sequence = arrived.journal, arrived.sequence
+    if arrived.replays is None and journal is not None and sequence is not None and world.is_settled(journal, sequence):
+        return Outcome.DUPLICATE
+    return conclude(world, arrived, _rule(world, arrived))
+
+
+def conclude(world: World, arrived: Arrived, said: Outcome | Refusal) -> Outcome:
+    """What follows from what was decided of a message. A refusal is a dead letter, and the number is settled either way; a dead letter
+    that came again closes or keeps its row, whatever its sequence."""
+    if arrived.replays is not None:
+        world.closed[arrived.replays] = said.detail if isinstance(said, Refusal) else None
+        return Outcome.DEAD if isinstance(said, Refusal) else said
+    outcome = _refuse(world, arrived, said) if isinstance(said, Refusal) else said
     journal, sequence = arrived.journal, arrived.sequence
     if journal is None or sequence is None or journal[0] not in world.hosts:
-        return _settle(world, arrived, message)
-    if world.is_settled(journal, sequence):
-        return Outcome.DUPLICATE
-    outcome = _settle(world, arrived, message)
-    is_applied_report = outcome is Outcome.APPLIED and isinstance(message.body, contracts.HostReport)
+        return outcome
+    message = arrived.message
+    is_applied_report = (
+        outcome is Outcome.APPLIED and message is not None and isinstance(message.body, contracts.HostReport)
+    )
     world.settle(journal, sequence, all_below=is_applied_report)
     if is_applied_report:
         world.close_holes(journal)
     return outcome
 
 
-def _settle(world: World, arrived: Arrived, message: Message) -> Outcome:
-    said = _rule(world, arrived, message)
-    return refuse(world, arrived, said) if isinstance(said, Refusal) else said
+def _rule(world: World, arrived: Arrived) -> Outcome | Refusal:
+    message = arrived.message
+    if message is None:
+        return Refusal("malformed", arrived.malformed or "it cannot be decoded")
+    return _doubt(world, arrived, message) or _kind(world, arrived, message)
 
 
-def _replay(world: World, arrived: Arrived, message: Message, number: int) -> Outcome:
-    """A dead letter again: believed only from the control plane, whatever its sequence; it closes or keeps its row."""
-    if not arrived.from_control_plane:
-        return refuse(world, arrived, Refusal("foreign", "only the control plane may replay a dead letter"))
-    said = _rule(world, arrived, message)
-    world.closed[number] = said.detail if isinstance(said, Refusal) else None
-    return Outcome.DEAD if isinstance(said, Refusal) else said
-
-
-def _rule(world: World, arrived: Arrived, message: Message) -> Outcome | Refusal:
+def _doubt(world: World, arrived: Arrived, message: Message) -> Refusal | None:
+    """Why it is not even looked into."""
+    if message.dead_letter is not None and arrived.replays is None:
+        return Refusal("foreign", "only the control plane may replay a dead letter")
     if message.host_id is not None and message.host_id not in world.hosts:
         return Refusal("unknown_host", f"there is no host {message.host_id}")
+    return None
+
+
+def _kind(world: World, arrived: Arrived, message: Message) -> Outcome | Refusal:
     match message.body:
         case contracts.SessionStatus():
             return fold_sessions.said(world, message, message.body)
@@ -102,11 +110,9 @@ def _host_rule(
             assert_never(body)
 
 
-def refuse(world: World, arrived: Arrived, why: Refusal) -> Outcome:
+def _refuse(world: World, arrived: Arrived, why: Refusal) -> Outcome:
     """Make a dead letter of a message, and ask its host what really is where the refusal wants that."""
-    message = arrived.message
-    host_id = message.host_id if message is not None else None
-    attributes = message.attributes if message is not None else None
+    message, attributes = arrived.message, arrived.attributes
     session = (
         message.body.session_id if message is not None and isinstance(message.body, contracts.SessionStatus) else None
     )
@@ -117,7 +123,7 @@ def refuse(world: World, arrived: Arrived, why: Refusal) -> Outcome:
             body=arrived.body,
             reason=why.reason,
             detail=why.detail,
-            host_id=host_id,
+            host_id=arrived.host_id,
             session_id=session,
             journal=attributes.journal_id if attributes is not None else None,
             sequence=attributes.sequence if attributes is not None else None,
@@ -125,5 +131,5 @@ def refuse(world: World, arrived: Arrived, why: Refusal) -> Outcome:
         )
     )
     if why.ask_report:
-        world.ask_report(host_id)
+        world.ask_report(arrived.host_id)
     return Outcome.DEAD

@@ -10,8 +10,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from manman.domain.ids import HostId
-from manman.errors import Malformed
-from manman.events import envelope
 from manman.processor.world import Arrived
 
 PATIENCE = 15.0  # seconds: longer than it takes that another replica consumes a dead one's partitions
@@ -61,12 +59,6 @@ class Order:
 
 def _place(arrived: Arrived) -> Place | None:
     """Host, journal and number; a replayed dead letter has its turn whenever it comes."""
-    if arrived.message is not None and arrived.message.dead_letter is not None:
+    if arrived.replays is not None or arrived.journal is None or arrived.sequence is None:
         return None
-    try:
-        said = arrived.message.attributes if arrived.message is not None else envelope.from_headers(arrived.headers)
-    except Malformed:
-        return None
-    if said is None or said.host_id is None or said.journal_id is None or said.sequence is None:
-        return None
-    return said.host_id, said.journal_id, said.sequence
+    return *arrived.journal, arrived.sequence

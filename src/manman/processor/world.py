@@ -13,7 +13,8 @@ from manman.domain.ids import Chance, DeploymentId, HostId, SessionId
 from manman.domain.ranges import Ranges
 from manman.domain.sessions import LIVE, Moved, Session
 from manman.events.announce import SessionNames
-from manman.events.codec import Message
+from manman.events.codec import Envelope, Message
+from manman.events.envelope import Attributes
 from manman.events.outbox import OutboxRow, command
 
 Journal = tuple[HostId, str]
@@ -215,29 +216,51 @@ def event_id_of(message: Message) -> str | None:
 
 
 class Arrived(msgspec.Struct, frozen=True, kw_only=True):
-    """One message of a batch: the bytes as they came, and what they mean (or why they mean nothing: `malformed`). `taken` is when
-    this process got it, by the loop's clock."""
+    """One message of a batch: the bytes as they came, and what they mean, or why they mean nothing (`malformed`) and what the `envelope`
+    says all the same. `taken` is when this process got it, by the loop's clock."""
 
     key: str
     headers: dict[str, Any]
     body: bytes
     message: Message | None = None
+    envelope: Envelope | None = None
     malformed: str | None = None
     from_control_plane: bool = False
     taken: float | None = None
 
     @property
+    def outside(self) -> Message | Envelope | None:
+        """Where host, attributes and the row that a replay closes are said."""
+        return self.message if self.message is not None else self.envelope
+
+    @property
+    def host_id(self) -> HostId | None:
+        """The host that speaks."""
+        said = self.outside
+        return None if said is None else said.host_id
+
+    @property
+    def attributes(self) -> Attributes | None:
+        """The event's attributes; None for a plain message, and for one whose envelope contradicts itself."""
+        said = self.outside
+        return None if said is None else said.attributes
+
+    @property
+    def replays(self) -> int | None:
+        """The dead letter that comes again with it; believed only from the control plane."""
+        said = self.outside
+        return None if said is None or not self.from_control_plane else said.dead_letter
+
+    @property
     def journal(self) -> Journal | None:
         """Which host's which journal it is numbered in; None for a plain message."""
-        attributes = self.message.attributes if self.message is not None else None
-        if self.message is None or attributes is None or self.message.host_id is None:
+        host_id, attributes = self.host_id, self.attributes
+        if host_id is None or attributes is None or attributes.journal_id is None or attributes.sequence is None:
             return None
-        if attributes.journal_id is None or attributes.sequence is None:
-            return None
-        return self.message.host_id, attributes.journal_id
+        return host_id, attributes.journal_id
 
     @property
     def sequence(self) -> int | None:
         """Its number within the journal."""
-        attributes = self.message.attributes if self.message is not None else None
+        attributes = self.attributes
         return None if attributes is None else attributes.sequence
