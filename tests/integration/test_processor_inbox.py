@@ -317,6 +317,88 @@ async def test_a_dead_letter_is_applied_by_its_replay_and_closed(home: House) ->
     assert await home.value("SELECT replayed_at IS NOT NULL FROM dead_letters")
 
 
+async def replay(home: House, number: int, *, key: str, body: bytes, headers: dict[str, Any] | None = None) -> None:
+    """What the API makes of an operator's `replay`."""
+    await home.execute(
+        "INSERT INTO outbox (event_id, type, exchange, key, body, headers, created_at)"
+        " VALUES (gen_random_uuid(), 'manman.dead_letter.replayed', 'manman', $1, $2, $3, clock())",
+        key,
+        msgspec.json.decode(body),
+        {**(headers or {}), "dead-letter": str(number)},
+    )
+
+
+async def until_told_anew(home: House, number: int) -> str:
+    """What the row says once its replay was refused."""
+    await home.execute("UPDATE dead_letters SET detail = 'not yet' WHERE id = $1", number)
+
+    async def told_anew() -> str | None:
+        said = str(await home.value("SELECT detail FROM dead_letters WHERE id = $1", number))
+        return said if said != "not yet" else None
+
+    return str(await home.until("a replay that is refused", told_anew))
+
+
+async def test_a_replay_is_judged_with_the_host_of_its_row(home: House) -> None:
+    mine, other = await home.host(), await home.host()
+    session = await home.session(await home.deployment(mine))
+    await other.say("session", "starting", session_id=session)
+    await other.say("session", "starting", session_id=99)
+    await home.until_dead(2)
+    numbers = [n for (n,) in await home.rows("SELECT id FROM dead_letters ORDER BY id")]
+    # What a host of another name sent: nothing but its row says so.
+    body = b'{"session_id": %d}' % session
+    await replay(home, numbers[0], key=f"status.session.starting.{mine.id}", body=body)
+    assert (await until_told_anew(home, numbers[0])).startswith(f"foreign: session {session} belongs to host {mine.id}")
+    body = b'{"host_id": %d, "boot": 9}' % mine.id
+    await replay(home, numbers[1], key=f"status.host.offline.{mine.id}", body=body)
+    assert (await until_told_anew(home, numbers[1])).startswith("foreign: ")
+    assert await home.status(session) == "pending"
+    assert await home.value("SELECT count(*) FROM dead_letters WHERE replayed_at IS NULL AND replay_id IS NULL") == 2
+
+
+async def test_a_replay_that_comes_after_its_row_was_closed_or_dropped_has_no_effect(home: House) -> None:
+    agent = await home.host()
+    session = await home.session(await home.deployment(agent))
+    await agent.say("session", "stopping", session_id=session)
+    await agent.say("session", "stopping", session_id=session)
+    await home.until_dead(2)
+    numbers = [n for (n,) in await home.rows("SELECT id FROM dead_letters ORDER BY id")]
+    await home.execute("UPDATE dead_letters SET replayed_at = clock() WHERE id = $1", numbers[0])
+    await home.execute("DELETE FROM dead_letters WHERE id = $1", numbers[1])
+    for number in numbers:
+        await replay(home, number, key=f"status.session.starting.{agent.id}", body=b'{"session_id": %d}' % session)
+    await home.until("both replays on their way", lambda: no_outbox(home))
+    await agent.say("deployment", "seen", deployment_id=1, desired_version=1)
+    await home.until_settled(agent)
+    assert await home.status(session) == "pending"
+
+
+async def no_outbox(home: House) -> bool:
+    return bool(await home.value("SELECT count(*) = 0 FROM outbox"))
+
+
+async def test_a_report_that_comes_again_after_newer_messages_undoes_nothing(home: House) -> None:
+    agent = await home.host()
+    session = await home.session(await home.deployment(agent))
+    old = agent.message("host", "report", {"host_id": agent.id, "boot": 1, "sessions": []})
+    await home.publish(replace(old, body=b'{"host_id": %d, "boot": 1, "sessions": 7}' % agent.id))
+    await home.until_dead(1)
+    await agent.session(session, "starting", "running")
+    await home.until_status(session, "running")
+    number = await home.value("SELECT id FROM dead_letters")
+    for headers in (dict(old.headers), {}):
+        await home.execute("UPDATE dead_letters SET replayed_at = NULL")
+        await replay(home, number, key=old.key, body=old.body, headers=headers)
+
+        async def closed() -> bool:
+            return bool(await home.value("SELECT replayed_at IS NOT NULL FROM dead_letters"))
+
+        await home.until("the report is settled", closed)
+        assert await home.status(session) == "running"
+        assert await home.value("SELECT count(*) FROM reports_due WHERE host = $1", agent.id) == 1
+
+
 async def test_two_replicas_apply_each_message_once(place: Place, database_url: str) -> None:
     async with house(place, database_url) as home, house(place, database_url, recorder="second") as other:
         agent = await home.host()

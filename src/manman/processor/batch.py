@@ -16,7 +16,7 @@ from manman.errors import is_transient
 from manman.events import announce, contracts
 from manman.events.announce import Names
 from manman.events.outbox import OutboxRow
-from manman.processor import fold, notices
+from manman.processor import fold, notices, replays
 from manman.processor.outcomes import Refusal
 from manman.processor.world import Arrived, DeadLetter, Journal, World
 from manman.store import attempts, batches, dead_letters, installation, session_leases, sweeps
@@ -76,6 +76,7 @@ async def apply(
 ) -> Applied:
     """Apply a batch in one transaction. `erase`: noted attempts that end with this commit; `leader`: see `outbox.insert`."""
     async with pool.transaction() as conn:
+        batch = await replays.of_their_rows(conn, batch)
         world = await load(conn, batch, rules_)
         fold.fold(world, batch)
         numbered = await commit(conn, world, rules_, leader)
@@ -94,6 +95,7 @@ async def condemn(
     """
     try:
         async with pool.transaction() as conn:
+            [arrived] = await replays.of_their_rows(conn, [arrived])
             world = await load(conn, [arrived], rules_)
             fold.conclude(world, arrived, refusal)
             await commit(conn, world, rules_)

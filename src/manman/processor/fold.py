@@ -1,7 +1,8 @@
 """The fold: one message after another over the rows of a batch. Pure; what it decides is in the `World`.
 
 The way through: settled already → duplicate; malformed → refused; else the rule of its kind; then its number is settled, whatever
-became of it. A message refused for good is a row of `dead_letters` in the same transaction.
+became of it (of a dead letter that comes again the row is closed instead). A message refused for good is a row of `dead_letters` in the
+same transaction.
 """
 
 from typing import assert_never
@@ -26,29 +27,39 @@ def apply(world: World, arrived: Arrived) -> Outcome:
 
 
 def _apply(world: World, arrived: Arrived) -> Outcome:
-    journal, sequence = arrived.journal, arrived.sequence
-    if arrived.replays is None and journal is not None and sequence is not None and world.is_settled(journal, sequence):
+    if _is_settled(world, arrived):
         return Outcome.DUPLICATE
     return conclude(world, arrived, _rule(world, arrived))
 
 
+def _is_settled(world: World, arrived: Arrived) -> bool:
+    """Whether its number is of the set; of a dead letter that comes again, whether its row is closed."""
+    if arrived.replays is not None:
+        return arrived.is_over or world.closed.get(arrived.replays, "") is None
+    journal, sequence = arrived.journal, arrived.sequence
+    return journal is not None and sequence is not None and world.is_settled(journal, sequence)
+
+
 def conclude(world: World, arrived: Arrived, said: Outcome | Refusal) -> Outcome:
     """What follows from what was decided of a message. A refusal is a dead letter, and the number is settled either way; a dead letter
-    that came again closes or keeps its row, whatever its sequence."""
+    that came again closes its row, or keeps it open with what was said this time."""
+    message = arrived.message
+    is_applied_report = (
+        said is Outcome.APPLIED and message is not None and isinstance(message.body, contracts.HostReport)
+    )
+    outcome = Outcome.DEAD if isinstance(said, Refusal) else said
     if arrived.replays is not None:
-        world.closed[arrived.replays] = said.detail if isinstance(said, Refusal) else None
-        return Outcome.DEAD if isinstance(said, Refusal) else said
-    outcome = _refuse(world, arrived, said) if isinstance(said, Refusal) else said
+        world.closed[arrived.replays] = f"{said.reason}: {said.detail}" if isinstance(said, Refusal) else None
+    elif isinstance(said, Refusal):
+        _refuse(world, arrived, said)
     journal, sequence = arrived.journal, arrived.sequence
     if journal is None or sequence is None or journal[0] not in world.hosts:
         return outcome
-    message = arrived.message
-    is_applied_report = (
-        outcome is Outcome.APPLIED and message is not None and isinstance(message.body, contracts.HostReport)
-    )
-    world.settle(journal, sequence, all_below=is_applied_report)
     if is_applied_report:
+        world.settle(journal, sequence, all_below=True)
         world.close_holes(journal)
+    elif arrived.replays is None:
+        world.settle(journal, sequence)
     return outcome
 
 
@@ -65,6 +76,9 @@ def _doubt(world: World, arrived: Arrived, message: Message) -> Refusal | None:
         return Refusal("foreign", "only the control plane may replay a dead letter")
     if message.host_id is not None and message.host_id not in world.hosts:
         return Refusal("unknown_host", f"there is no host {message.host_id}")
+    named = getattr(message.body, "host_id", None)
+    if named is not None and named != message.host_id:
+        return Refusal("foreign", f"it was sent by host {message.host_id}, and speaks of host {named}")
     return None
 
 
@@ -110,7 +124,7 @@ def _host_rule(
             assert_never(body)
 
 
-def _refuse(world: World, arrived: Arrived, why: Refusal) -> Outcome:
+def _refuse(world: World, arrived: Arrived, why: Refusal) -> None:
     """Make a dead letter of a message, and ask its host what really is where the refusal wants that."""
     message, attributes = arrived.message, arrived.attributes
     session = (
@@ -132,4 +146,3 @@ def _refuse(world: World, arrived: Arrived, why: Refusal) -> Outcome:
     )
     if why.ask_report:
         world.ask_report(arrived.host_id)
-    return Outcome.DEAD

@@ -48,10 +48,12 @@ def _take_over(world: World, body: contracts.HostReport) -> None:
 
 
 def _is_overtaken(world: World, message: Message) -> bool:
-    """Whether newer messages of its journal came before it: then it is no word on what they told."""
+    """Whether newer messages of its journal came before it: then it is no word on what they told. That goes for a dead letter that comes
+    again too, whose number else is not looked at: what it does not name would be crashed, though it began since; one without a number
+    is of nobody knows when. The report that is asked for instead says what the old one would have, and what is true by now."""
     attributes = message.attributes
     if attributes is None or message.host_id is None or attributes.journal_id is None or attributes.sequence is None:
-        return False
+        return message.dead_letter is not None
     seen = world.seen.get((message.host_id, attributes.journal_id), ())
     return bool(seen) and seen[-1][1] > attributes.sequence
 

@@ -217,7 +217,8 @@ def event_id_of(message: Message) -> str | None:
 
 class Arrived(msgspec.Struct, frozen=True, kw_only=True):
     """One message of a batch: the bytes as they came, and what they mean, or why they mean nothing (`malformed`) and what the `envelope`
-    says all the same. `taken` is when this process got it, by the loop's clock."""
+    says all the same. `taken` is when this process got it, by the loop's clock; `is_over`: the row that it
+    replays was closed or dropped."""
 
     key: str
     headers: dict[str, Any]
@@ -226,6 +227,7 @@ class Arrived(msgspec.Struct, frozen=True, kw_only=True):
     envelope: Envelope | None = None
     malformed: str | None = None
     from_control_plane: bool = False
+    is_over: bool = False
     taken: float | None = None
 
     @property

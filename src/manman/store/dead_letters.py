@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
+from manman.domain.ids import HostId
 from manman.store.pool import Connection
 from manman.store.sql import load
 
@@ -54,6 +55,12 @@ async def insert(conn: Connection, rows: Sequence[Refused]) -> list[int]:
         [None if row.event_id is None else _text(row.event_id) for row in rows],
     )
     return [row["id"] for row in found]
+
+
+async def lock(conn: Connection, letters: Collection[int]) -> dict[int, HostId | None]:
+    """The hosts that these dead letters are of, where that is known, and locks the rows. What is closed or dropped is left out."""
+    rows = await conn.fetch(sql["lock"], sorted(letters))
+    return {row["id"]: None if row["host"] is None else HostId(row["host"]) for row in rows}
 
 
 async def close(conn: Connection, settled: Mapping[int, str | None]) -> None:

@@ -7,6 +7,10 @@ FROM unnest($1::text[], $2::jsonb[], $3::bytea[], $4::text[], $5::text[], $6::bi
 ORDER BY u.place
 RETURNING id;
 
+-- name: lock
+-- Those that nobody has dealt with, in key order: what else a replay needs is locked after them.
+SELECT id, host FROM dead_letters WHERE id = ANY ($1::bigint[]) AND replayed_at IS NULL ORDER BY id FOR UPDATE;
+
 -- name: close
 -- Applied anew: closed. Refused anew: open again, with what was said this time.
 UPDATE dead_letters d
