@@ -78,11 +78,11 @@ def judged(held: Held, world: World, row: Session) -> TakeStart | RefuseStart:
     return wishes.judge_start(held, world.deployments[DEPLOYMENT].wish, row.run)
 
 
-def refused(world: World, session_id: SessionId, version: int) -> Outcome | Refusal:
+def refused(world: World, session_id: SessionId, version: int, reason: str = "superseded") -> Outcome | Refusal:
     """The host's refusal arrives."""
     body = contracts.CommandRefused(
         command_id="c",
-        reason="superseded",
+        reason=reason,
         host_id=HOST,
         session_id=session_id,
         deployment_id=DEPLOYMENT,
@@ -169,3 +169,16 @@ def test_a_start_that_its_host_took_counts_though_its_time_ran_out() -> None:
     assert taken(world, row) is Outcome.UNCHANGED
     deadlines._end(world, world.sessions[FIRST])
     assert isinstance(judged(held, world, started(world, SECOND)), TakeStart)
+
+
+def test_a_start_that_its_host_failed_to_carry_out_waits_for_the_repeated_wish() -> None:
+    world, held = a_world(), wishes.begun(Held(), SECOND, 2)
+    started(world, FIRST)
+    assert refused(world, FIRST, held.version, "failed") is Outcome.UNCHANGED
+    assert world.sessions[FIRST].status is Status.PENDING
+    deployment = world.deployments[DEPLOYMENT]
+    assert deployment.seen_version < deployment.desired_version
+    assert pending(world) is Outcome.APPLIED
+    assert (world.sessions[FIRST].status, world.sessions[FIRST].reason) == (Status.STOPPED, "superseded")
+    alive = world.live_of(DEPLOYMENT)
+    assert alive is not None and alive.id == OWN

@@ -225,7 +225,10 @@ def _lose(world: World, session: Session, rule: reports.TwoRows) -> None:
 
 
 def refused(world: World, message: Message, body: contracts.CommandRefused) -> Outcome | Refusal:
-    """`status.command.refused`: its wish is heard; a start that was refused ends its row as superseded."""
+    """`status.command.refused`: its wish is heard; a start that its fence refused ends its row as superseded.
+
+    One that the agent failed to carry out is as good as lost: nothing overtook it, its wish was not taken and is repeated, and what the
+    host then begins from its lease supersedes the row. If that fails too, the deadline ends it and takes the wish back."""
     if body.deployment_id is not None and (deployment := world.deployments.get(body.deployment_id)) is not None:
         if message.host_id is not None and deployment.host_id != message.host_id:
             return Refusal("foreign", f"deployment {deployment.id} is not on host {message.host_id}")
