@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import structlog
 from contract.places import Place
 from integration.processor_house import SILENT_SOON, House, house
 from msgspec.structs import replace
@@ -196,6 +197,28 @@ async def test_a_skipped_state_is_a_dead_letter_and_a_foreign_one_too(home: Hous
     assert any("pending" in row[1] and "stopping" in row[1] for row in rows)
     await home.until_command(mine.id, "report")
     assert await home.status(session) == "pending"
+
+
+async def test_each_dead_letter_and_each_late_status_is_told_by_a_line(home: House) -> None:
+    agent = await home.host()
+    session = await home.session(await home.deployment(agent))
+    with structlog.testing.capture_logs() as logs:
+        skipped = await agent.say("session", "stopping", session_id=session)
+        await agent.session(session, "starting", "running")
+        late = await agent.say("session", "starting", session_id=session)
+        await home.until_settled(agent)
+
+        async def told() -> bool:
+            return {"dead_letter", "late_event"} <= {line["event"] for line in logs}
+
+        await home.until("both lines", told)
+    [letter] = [line for line in logs if line["event"] == "dead_letter"]
+    assert (letter["log_level"], letter["reason"], letter["host_id"]) == ("warning", "skipped_state", agent.id)
+    assert (letter["key"], letter["event_id"]) == (skipped.key, skipped.message_id)
+    [line] = [line for line in logs if line["event"] == "late_event"]
+    assert (line["event_id"], line["detail"]) == (
+        late.message_id, f"session {session} is running, its host said starting",
+    )  # fmt: skip
 
 
 async def test_a_session_begun_under_an_id_that_is_not_leased_is_ended_and_leased_anew(home: House) -> None:

@@ -54,6 +54,7 @@ SWEEPS: dict[str, tuple[str, list[Any], set[str]]] = {
     "unseen_places": (sweeps.sql["unseen_places"], [TEN, 1000], set()),
     "revocations": (sweeps.sql["revocations"], [TEN, 1000], set()),
     "hosts_to_ask": (sweeps.sql["hosts_to_ask"], [TEN, [7], 1000, 4 * TEN], LIVENESS),
+    "holed": (sweeps.sql["holed"], [[5, 50_000], TEN], set()),
     "slice": (sweeps.sql["slice"], [50_000, 1000], set()),
     "hosts_that_differ": (sweeps.sql["hosts_that_differ"], [TEN, *PIECE], set()),
     "note_reports": (sweeps.sql["note_reports"], [[5], [50_000]], set()),

@@ -60,8 +60,10 @@ async def sweep(conn: Connection, later: timedelta, differing: Collection[HostId
     before = await conn.fetchval("SELECT coalesce(max(id), 0) FROM outbox")
     told = await missing(conn, RULES, set(differing))
     rows = await conn.fetch("SELECT host FROM outbox WHERE id > $1 AND type = 'manman.command.report'", before)
-    assert told == {"asked": len(rows)}
-    return sorted(HostId(row["host"]) for row in rows)
+    asked = [row["host"] for row in rows]
+    holed = await conn.fetchval("SELECT count(hole_since) FROM host_journals WHERE host = ANY ($1::bigint[])", asked)
+    assert told == {"asked": len(rows), "holes": holed}
+    return sorted(HostId(host) for host in asked)
 
 
 def most_within_a_threshold(asked: dict[timedelta, list[HostId]]) -> int:
@@ -110,7 +112,7 @@ async def test_hosts_that_differ_wait_within_the_same_bound(conn: Connection) ->
     await answered(conn, EVERYBODY[100:])
     await conn.execute("UPDATE host_heartbeats SET live_count = 1 WHERE host > 200")
     differing = Differing()
-    assert await differing.step(conn, RULES) == {"asked": ASKED_MOST, "more": 1}
+    assert await differing.step(conn, RULES) == {"asked": ASKED_MOST, "holes": 100, "more": 1}
     assert differing.found == set(EVERYBODY[350:])
     await answered(conn, EVERYBODY)
     assert await sweep(conn, TEN, differing.found) == EVERYBODY[350:600]
@@ -118,8 +120,8 @@ async def test_hosts_that_differ_wait_within_the_same_bound(conn: Connection) ->
     # What agrees when it is compared again waits no longer.
     await conn.execute("UPDATE host_heartbeats SET live_count = 0 WHERE host <= 990")
     await at(conn, 3 * TEN)
-    assert await differing.step(conn, RULES) == {"asked": 0, "more": 0}
-    assert await differing.step(conn, RULES) == {"asked": 10, "more": 1}
+    assert await differing.step(conn, RULES) == {"asked": 0, "holes": 0, "more": 0}
+    assert await differing.step(conn, RULES) == {"asked": 10, "holes": 0, "more": 1}
     assert not differing.found
 
 

@@ -16,7 +16,7 @@ from manman.errors import is_transient
 from manman.events import announce, contracts
 from manman.events.announce import Names
 from manman.events.outbox import OutboxRow
-from manman.processor import fold, notices, replays
+from manman.processor import fold, notices, remarks, replays
 from manman.processor.outcomes import Refusal
 from manman.processor.world import Arrived, DeadLetter, Journal, World
 from manman.store import attempts, batches, dead_letters, installation, session_leases, sweeps
@@ -82,6 +82,8 @@ async def apply(
         numbered = await commit(conn, world, rules_, leader)
         if erase:
             await attempts.erase(conn, list(erase))
+    remarks.refused(world.dead, again=sum(detail is not None for detail in world.closed.values()))
+    remarks.came_late(world.late)
     counts = {**world.counts, "messages": len(batch), "moved": len(world.moved), "dead_letters": len(world.dead)}
     return Applied(counts, numbered)
 
@@ -100,6 +102,7 @@ async def condemn(
             fold.conclude(world, arrived, refusal)
             await commit(conn, world, rules_)
             await attempts.erase(conn, list(erase))
+        remarks.refused(world.dead, again=len(world.closed))
     except Exception as error:
         if is_transient(error):
             raise
@@ -110,9 +113,12 @@ async def condemn(
                 body=arrived.body,
                 reason=refusal.reason,
                 detail=f"{refusal.detail}; and {type(error).__name__}: {error}",
+                host_id=arrived.host_id,
+                event_id=arrived.attributes.id if arrived.attributes is not None else None,
             )
             await dead_letters.insert(conn, [bare])
             await attempts.erase(conn, list(erase))
+        remarks.refused([bare])
 
 
 def keys_of(batch: Iterable[Arrived]) -> Keys:

@@ -68,6 +68,7 @@ def take(world: World, row: Session, heard: Said) -> Outcome | Refusal:
                 world.keep(decision.after)
             return Outcome.UNCHANGED
         case Late():
+            world.late.append((decision, heard))
             if decision.stray:
                 world.ask_report(row.host_id)
             return Outcome.LATE

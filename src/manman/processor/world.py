@@ -11,7 +11,7 @@ from manman.domain.deployments import Deployment, DeploymentMoved
 from manman.domain.hosts import Heard, HostMoved, Presence, presence
 from manman.domain.ids import Chance, DeploymentId, HostId, SessionId
 from manman.domain.ranges import Ranges
-from manman.domain.sessions import LIVE, Moved, Session
+from manman.domain.sessions import LIVE, Late, Moved, Said, Session
 from manman.events.announce import SessionNames
 from manman.events.codec import Envelope, Message
 from manman.events.envelope import Attributes
@@ -81,6 +81,7 @@ class World:
     deployments_moved: list[DeploymentMoved] = field(default_factory=list)
     hosts_moved: list[HostMoved] = field(default_factory=list)
     commands: list[OutboxRow] = field(default_factory=list)
+    late: list[tuple[Late, Said]] = field(default_factory=list)
     dead: list[DeadLetter] = field(default_factory=list)
     closed: dict[int, str | None] = field(default_factory=dict)
     strays: list[Stray] = field(default_factory=list)

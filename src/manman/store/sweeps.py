@@ -100,6 +100,12 @@ async def take_over_lease(conn: Connection, host: HostId, held: Ranges) -> Range
     return session_leases.of_multirange(found or ())
 
 
+async def holed(conn: Connection, hosts: Collection[HostId], threshold: timedelta) -> int:
+    """From how many journals of these hosts something is missing without progress."""
+    number: int = await conn.fetchval(sql["holed"], sorted(hosts), threshold)
+    return number
+
+
 async def hosts_to_ask(
     conn: Connection, threshold: timedelta, differing: Collection[HostId], *, most: int, lost_after: timedelta
 ) -> list[HostId]:

@@ -99,6 +99,9 @@ SELECT b.host FROM host_heartbeats b
  ORDER BY b.asked_at NULLS FIRST, b.host
  LIMIT (SELECT greatest($3::bigint - many, 0) FROM asked)
 
+-- name: holed
+SELECT count(*) FROM host_journals WHERE host = ANY ($1::bigint[]) AND hole_since < clock() - $2::interval
+
 -- name: slice
 -- The end of the next piece of hosts by key, and how many they are: what looks at all of them does so in pieces.
 SELECT max(x.host) AS last, count(*) AS many

@@ -27,16 +27,17 @@ FIRST = HostId(0)
 
 async def missing(conn: Connection, rules: Rules, differing: set[HostId]) -> dict[str, int]:
     """Ask hosts that came back without a report, from whose journal something is missing without progress, or that differ; who was
-    asked leaves `differing`, and whoever is above the bound waits for its turn."""
+    asked leaves `differing`, and whoever is above the bound waits for its turn. `asked` hosts, because of how many `holes`."""
     lost_after = LOST_AFTER * rules.threshold
     due = await sweeps.hosts_to_ask(conn, rules.threshold, differing, most=ASKED_MOST, lost_after=lost_after)
     asked = await sweeps.ask(conn, due) if due else []
     differing.difference_update(asked)
+    holes = await sweeps.holed(conn, asked, rules.threshold) if asked else 0
     if asked:
         await sweeps.note_reports(conn, due=asked)
         _, now = await sweeps.pulse(conn)
         await outbox.insert(conn, [command(host, "report", now=now, chance=rules.chance) for host in asked])
-    return {"asked": len(asked)}
+    return {"asked": len(asked), "holes": holes}
 
 
 @dataclass(slots=True)
