@@ -149,8 +149,8 @@ class Keeper:
         if left <= 0:
             return self._give_up_start(held, session)
         launch = await self._obtain(held, session.session_id)
-        if launch is None or self._means.holdings.live_of(self.deployment_id)[-1:] != [session]:
-            return 0.0  # something came in while the launch was on its way
+        if launch is None or self._left(session) <= 0 or self._has_news(held, session):
+            return 0.0  # its time went by, or something came in, while the launch was on its way
         if isinstance(launch, ManManError):
             if not _is_away(launch):
                 self._crash(session, launch)
@@ -161,6 +161,9 @@ class Keeper:
         self._means.holdings.keep(msgspec.structs.replace(session, launch=launch.digest))
         self._run(session.session_id)
         return None
+
+    def _has_news(self, held: HeldDeployment, session: HeldSession) -> bool:
+        return self.held != held or self._means.holdings.live_of(self.deployment_id)[-1:] != [session]
 
     def _left(self, session: HeldSession) -> float:
         """Seconds that a start has left to get its launch in; after a reboot nobody knows: none."""
