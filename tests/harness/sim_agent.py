@@ -455,6 +455,7 @@ class SimAgent:
             deployment_id=held.deployment_id,
             host_id=self.machine.host_id,
             reason=held.gave_up,
+            deployment_version=held.deployment_version,
             desired_version=held.desired_version,
         )
         self.say("deployment", "gave_up", body)

@@ -122,3 +122,11 @@ async def test_a_launch_that_comes_when_the_time_is_over_begins_nothing(machine:
     await machine.steps()
     assert not machine.begun and machine.holdings.session(SESSION) is None
     assert machine.holdings.deployment(DEPLOYMENT).gave_up == "start_timeout"
+
+
+async def test_a_give_up_names_the_version_of_its_deployment(machine: Machine) -> None:
+    machine.time = WITHIN + 1
+    await machine.steps()
+    said = machine.said()[-1]
+    assert isinstance(said, contracts.DeploymentStatus) and said.reason == "start_timeout"
+    assert (said.deployment_version, said.desired_version) == (7, 1)

@@ -108,6 +108,7 @@ def _gave_up(means: Means, deployment: HeldDeployment) -> None:
         deployment_id=deployment.deployment_id,
         host_id=means.journal.host_id,
         reason=deployment.gave_up,
+        deployment_version=deployment.deployment_version,
         desired_version=deployment.desired_version,
     )
     means.say("deployment", "gave_up", body)
