@@ -13,6 +13,7 @@ from harness.sim_database import Database, Pool
 from harness.sim_time import Event, Process, Scheduler
 from manman.api import deployments, events, power
 from manman.api.tail import Reader, Tail
+from manman.domain.deployments import Install
 from manman.errors import RefusedError, Transient
 from manman.events import topology
 from manman.store import deployment_changes, partitions
@@ -93,9 +94,8 @@ class Operator:
             async with self.pool.transaction() as conn:
                 wanted, caller = await power.locked(conn, place.deployment), self._caller()
                 deployments.must_be_parked(wanted)
-                version = await deployment_changes.set_status(
-                    conn, wanted.id, wanted.deployment.status, "removing", caller.said, caller.trace_id
-                )
+                asked = deployments.asked(caller)
+                version = await deployment_changes.set_status(conn, wanted.deployment, Install.REMOVING, asked)
                 await deployments.tell(wanted, caller, conn, "remove", version)
                 made = await _deploy(conn, f"{place.name}+", host, 20100 + place.deployment)
         except (RefusedError, Transient):

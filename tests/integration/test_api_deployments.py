@@ -31,7 +31,7 @@ async def test_deploying_holds_ports_and_tells_the_host_to_install(api: Running)
     )
     assert made.status == "installing" and made.desired == "stopped"
     assert {(e.name, e.protocol, e.port) for e in made.endpoints} == {("game", "tcp", 27100), ("query", "udp", 27100)}
-    [row] = await api.fetch("SELECT key, body FROM outbox")
+    [row] = await api.fetch("SELECT key, body FROM outbox WHERE exchange IS NOT NULL")
     assert row["key"] == f"command.host.{host}.install" and row["body"]["deployment_id"] == made.deployment_id
     ports = (await client.list_ports(host)).ports
     assert {(p.port, p.protocol, p.deployment) for p in ports} == {(27100, "tcp", "one"), (27100, "udp", "one")}
@@ -216,6 +216,26 @@ async def test_only_a_parked_deployment_is_removed(api: Running) -> None:
         "manman.command.remove"
     ]
     assert len(await api.fetch("SELECT FROM ports")) == 2, "its ports are its own until the host removed it"
+
+
+async def test_what_people_do_to_a_deployment_can_be_watched_and_goes_to_no_other_domain(api: Running) -> None:
+    host, client = await api.host(), await api.client()
+    one = await api.deployment(host, "one")
+    await client.reinstall_deployment(one.deployment_id)
+    await client.delete_deployment(one.deployment_id)
+    await client.delete_deployment(one.deployment_id, force=True)
+    rows = await api.fetch("SELECT * FROM outbox WHERE type LIKE 'manman.deployment.%' ORDER BY id")
+    told = [(r["type"], r["body"]["previous_status"], r["sequence"]) for r in rows]
+    assert told == [
+        ("manman.deployment.installing", None, 1),
+        ("manman.deployment.installing", "ready", 2),
+        ("manman.deployment.removing", "installing", 3),
+        ("manman.deployment.removed", "removing", 4),
+    ]
+    for row in rows:
+        assert row["exchange"] is None and not row["public"]
+        assert (row["deployment"], row["host"]) == (one.deployment_id, host)
+        assert (row["body"]["deployment"], row["body"]["deployment_id"]) == ("one", one.deployment_id)
 
 
 async def test_what_is_used_is_not_deleted(api: Running) -> None:

@@ -33,15 +33,14 @@ async def next_of(stream: AsyncIterator[Any]) -> Any:
 
 
 async def two_sessions(api: Running) -> tuple[int, int]:
-    """Two sessions of two deployments; their first transitions are numbered."""
+    """Two sessions of two deployments; their first transitions are numbered, and nothing before."""
     host = await api.host()
     client = await api.client()
-    ids = []
-    for name in ("one", "two"):
-        made = await api.deployment(host, name)
-        ids.append((await client.start_session(deployment_id=made.deployment_id)).session_id)
+    made = [await api.deployment(host, name) for name in ("one", "two")]
+    await api.fetch("DELETE FROM outbox")
+    one, two = [(await client.start_session(deployment_id=d.deployment_id)).session_id for d in made]
     await numbered(api)
-    return ids[0], ids[1]
+    return one, two
 
 
 async def test_past_events_are_listed_and_replayed_then_live_ones_follow(api: Running) -> None:

@@ -17,8 +17,9 @@ async def take(stream: AsyncIterator[Watched]) -> Watched:
 
 
 async def a_session(api: Running, host: int, name: str) -> int:
-    """A session of a deployment of its own, its first transition numbered as the relay does it."""
+    """A session of a deployment of its own, its first transition numbered as the relay does it, and nothing before."""
     made = await api.deployment(host, name)
+    await api.fetch("DELETE FROM outbox")
     session = await (await api.client()).start_session(deployment_id=made.deployment_id)
     async with api.pool.transaction() as conn:
         await events.relay(conn, 1000)

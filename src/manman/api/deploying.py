@@ -108,7 +108,7 @@ async def deploy_game_config(request: pb.DeployGameConfigRequest, caller: Caller
         restart=made.restart,
         start_on_boot=request.start_on_boot if request.HasField("start_on_boot") else None,
     )
-    key = await deployment_changes.add(conn, request.host_id, request.config_id, kept, caller.said, caller.trace_id)
+    key = await deployment_changes.add(conn, request.host_id, request.config_id, kept, deployments.asked(caller))
     if key is None:
         raise games.taken("deployment", request.name)
     await deployment_changes.set_parameters(conn, key, await sealing.stored(conn, key, made.spec, made.values, caller))

@@ -18,7 +18,7 @@ from manman.domain.deployments import Install
 from manman.errors import RefusedError
 from manman.store import deployment_changes, game_changes, listed
 from manman.store import power as wishes
-from manman.store.deployment_changes import Kept
+from manman.store.deployment_changes import Asked, Kept
 from manman.store.pool import Connection
 from manman.v1 import deployments_pb2 as pb
 from manman.v1.types import GameConfigSpec, Overrides, RestartPolicy
@@ -139,6 +139,11 @@ async def tell(wanted: Wanted, caller: Caller, conn: Connection, verb: Any, vers
     await wishes.tell(conn, [power.told(wanted.deployment, caller, verb, deployment_version=version, **more)])
 
 
+def asked(caller: Caller) -> Asked:
+    """What is noted and told of a change that the caller makes to a deployment."""
+    return Asked(cause=caller.said, trace_id=caller.trace_id, now=caller.now, chance=caller.office.chance)
+
+
 @use_case("Deployments.StopDeployment")
 async def stop_deployment(request: pb.StopDeploymentRequest, caller: Caller, conn: Connection) -> Done:
     wanted = await power.locked(conn, request.deployment_id)
@@ -155,9 +160,7 @@ async def reinstall_deployment(
     must_rest(wanted)
     if wanted.deployment.status is Install.REMOVING:
         raise busy(wanted, "it is being removed")
-    version = await deployment_changes.set_status(
-        conn, wanted.id, wanted.deployment.status, "installing", caller.said, caller.trace_id
-    )
+    version = await deployment_changes.set_status(conn, wanted.deployment, Install.INSTALLING, asked(caller))
     await tell(wanted, caller, conn, "install", version, reason="reinstall")
     return await load(conn, request.deployment_id, caller)
 
@@ -195,12 +198,10 @@ async def delete_deployment(request: pb.DeleteDeploymentRequest, caller: Caller,
     if request.force:
         must_rest(wanted)
         shown = await load(conn, request.deployment_id, caller)
-        await deployment_changes.remove_by_force(conn, wanted.host_id, wanted.id, wanted.next_version)
+        await deployment_changes.remove_by_force(conn, wanted.deployment, wanted.next_version, asked(caller))
         return shown
     must_be_parked(wanted)
     if wanted.deployment.status is not Install.REMOVING:
-        version = await deployment_changes.set_status(
-            conn, wanted.id, wanted.deployment.status, "removing", caller.said, caller.trace_id
-        )
+        version = await deployment_changes.set_status(conn, wanted.deployment, Install.REMOVING, asked(caller))
         await tell(wanted, caller, conn, "remove", version)
     return await load(conn, request.deployment_id, caller)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from manman.domain.deployments import Deployment, Install
 from manman.domain.ids import Chance, HostId, SessionId, uuid7_text, uuid7_texts
 from manman.domain.sessions import Moved, Session, Status
 from manman.events import contracts, envelope, topics
@@ -105,6 +106,32 @@ def reachable(session: Session, names: SessionNames, cause: str, now: datetime, 
     """`manman.session.reachable`: its host is back. For each live session of the host."""
     body = _session_event(session, names, "reachable", now, previous_status=session.status.value, cause=cause)
     return _session_row(body, session, uuid7_text(now, chance), None)
+
+
+def deployment_moved(
+    after: Deployment, word: str, previous: Install | None, now: datetime, chance: Chance
+) -> OutboxRow:
+    """`manman.deployment.<word>`: installing, ready, install_failed, removing, removed, gave_up. `previous` is None for a new one."""
+    kind = f"manman.deployment.{word}"
+    return OutboxRow(
+        event_id=uuid7_text(now, chance),
+        type=kind,
+        key=kind,
+        body={
+            "deployment_id": after.id,
+            "deployment": after.name,
+            "host_id": after.host_id,
+            "status": word,
+            "previous_status": None if previous is None else previous.value,
+            "progress": after.progress,
+            "reason": after.gave_up if word == "gave_up" else None,
+            "detail": after.detail,
+            "at": now.isoformat(),
+        },
+        host_id=after.host_id,
+        deployment_id=after.id,
+        sequence=after.number,
+    )
 
 
 def host_online(

@@ -16,7 +16,7 @@ from manman.errors import is_transient
 from manman.events import announce, contracts
 from manman.events.announce import Names
 from manman.events.outbox import OutboxRow
-from manman.processor import fold, notices, remarks, replays
+from manman.processor import fold, remarks, replays
 from manman.processor.outcomes import Refusal
 from manman.processor.world import Arrived, DeadLetter, Journal, World
 from manman.store import attempts, batches, dead_letters, installation, session_leases, sweeps
@@ -325,7 +325,10 @@ async def _announcements(conn: Connection, world: World) -> list[OutboxRow]:
     concerned = {m.after.id for m in world.moved} | {s.id for s in live}
     names = await _names(conn, world, concerned, away)
     rows = announce.announce(world.moved, names, world.now, world.chance)
-    rows += [notices.deployment_moved(m, world.now, world.chance) for m in world.deployments_moved]
+    rows += [
+        announce.deployment_moved(m.after, m.word, m.before.status, world.now, world.chance)
+        for m in world.deployments_moved
+    ]
     for moved in hosts_moved:
         rows += host_moved(moved, names, [s for s in live if s.host_id == moved.host_id], world)
     return rows

@@ -1,12 +1,23 @@
-"""Deployments and their ports, as people change them. Ports are given out under their host's lock; the constraint is the proof."""
+"""Deployments and their ports, as people change them. Ports are given out under their host's lock; the constraint is the proof.
+
+Whoever moves one here notes it in its history and tells it, in the transaction that moves it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
+from msgspec.structs import replace
+
+from manman.domain.deployments import Deployment, Install
+from manman.domain.ids import Chance
 from manman.domain.ports import Held
+from manman.events import announce
+from manman.store import outbox
+from manman.store.batches import deployment_of
 from manman.store.pool import Connection
 from manman.store.sql import load
 
@@ -26,14 +37,24 @@ class Kept:
     start_on_boot: bool | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """Who asks for a change, in which trace, when by the database's clock; and the chance that its event's id is made of."""
+
+    cause: str
+    trace_id: str
+    now: datetime
+    chance: Chance
+
+
 async def lock_host(conn: Connection, host: int) -> Any | None:
     """A host's row, locked: nobody else gives out its ports meanwhile."""
     return await conn.fetchrow(sql["lock_host"], host)
 
 
-async def add(conn: Connection, host: int, config: int, kept: Kept, cause: str, trace_id: str) -> int | None:
-    """A new deployment, installing, with its first history row; None when the name is taken."""
-    made: int | None = await conn.fetchval(
+async def add(conn: Connection, host: int, config: int, kept: Kept, asked: Asked) -> int | None:
+    """A new deployment, installing; None when the name is taken."""
+    row = await conn.fetchrow(
         sql["add"],
         kept.name,
         host,
@@ -45,9 +66,11 @@ async def add(conn: Connection, host: int, config: int, kept: Kept, cause: str, 
         kept.restart,
         kept.start_on_boot,
     )
-    if made is not None:
-        await conn.execute(sql["add_history"], made, 1, None, "installing", cause, trace_id or None)
-    return made
+    if row is None:
+        return None
+    made = deployment_of(row)
+    await _note(conn, None, made, asked)
+    return made.id
 
 
 async def named(conn: Connection, name: str) -> int | None:
@@ -111,11 +134,25 @@ async def change(conn: Connection, deployment: int, kept: Kept) -> int | None:
     return made
 
 
-async def set_status(conn: Connection, deployment: int, before: str, status: str, cause: str, trace_id: str) -> int:
-    """Moves a locked deployment to `installing` or `removing`, with its history row; its new version."""
-    row = await conn.fetchrow(sql["set_status"], deployment, status)
-    await conn.execute(sql["add_history"], deployment, row["history_number"], before, status, cause, trace_id or None)
-    return int(row["version"])
+async def set_status(conn: Connection, before: Deployment, status: Install, asked: Asked) -> int:
+    """Moves a locked deployment to `installing` or `removing`; its new version."""
+    row = await conn.fetchrow(sql["set_status"], before.id, status.value)
+    after = replace(
+        before, status=status, progress=None, detail="", number=row["history_number"], version=row["version"]
+    )
+    await _note(conn, before.status, after, asked)
+    return after.version
+
+
+async def _note(conn: Connection, previous: Install | None, after: Deployment, asked: Asked) -> None:
+    was = None if previous is None else previous.value
+    values = (after.id, after.number, was, after.status.value, asked.cause, asked.trace_id or None)
+    await conn.execute(sql["add_history"], *values)
+    await _tell(conn, previous, after, after.status.value, asked)
+
+
+async def _tell(conn: Connection, previous: Install | None, after: Deployment, word: str, asked: Asked) -> None:
+    await outbox.insert(conn, [announce.deployment_moved(after, word, previous, asked.now, asked.chance)])
 
 
 async def record_launch(conn: Connection, digest: str, row: Any, parameters: Mapping[str, Any], files: Any) -> None:
@@ -132,10 +169,11 @@ async def record_launch(conn: Connection, digest: str, row: Any, parameters: Map
     )
 
 
-async def remove_by_force(conn: Connection, host: int, deployment: int, version: int) -> None:
-    """Removes a deployment though its host has not seen it stop; the host is told so until it has."""
-    await conn.execute(sql["revoke"], host, deployment, version)
-    await conn.execute(sql["delete"], deployment)
+async def remove_by_force(conn: Connection, before: Deployment, version: int, asked: Asked) -> None:
+    """Removes a locked deployment, with its history, though its host has not seen it stop; the host is told so until it has."""
+    await conn.execute(sql["revoke"], before.host_id, before.id, version)
+    await conn.execute(sql["delete"], before.id)
+    await _tell(conn, before.status, replace(before, removed=True, number=before.number + 1), "removed", asked)
 
 
 async def set_parameters(conn: Connection, deployment: int, parameters: Mapping[str, Any]) -> None:

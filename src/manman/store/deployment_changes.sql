@@ -5,7 +5,9 @@ SELECT h.id, h.name, h.addresses, h.port_first, h.port_last, h.draining FROM hos
 INSERT INTO deployments (name, host, config, config_revision, overrides, parameters, labels, restart, start_on_boot, status,
                          history_number, sent_at, created_at, updated_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'installing', 1, clock(), clock(), clock())
-ON CONFLICT (name) DO NOTHING RETURNING id
+ON CONFLICT (name) DO NOTHING
+RETURNING id, host AS host_id, name, status, desired, desired_version, fresh_version, seen_version, last_run, history_number AS number,
+          version, config, config_revision
 
 -- name: named
 SELECT id FROM deployments WHERE name = $1
