@@ -208,16 +208,20 @@ class EventConsumer:
         """Apply it; split on a bug; in place, again and again, while the database is away. What may be acknowledged."""
         if not part:
             return []
-        notes = [_name_of(item) for item in part if _is_suspect(item)]
         try:
-            condemned: bool = bool(notes) and await self._patiently(self._is_condemned, part[0], notes)
-            if not condemned:
-                await self._patiently(self._apply, part, notes)
+            await self._attempt(part)
         except Unavailable:
             raise
         except Exception as error:
             return await self._split(part, error)
         return part
+
+    async def _attempt(self, part: list[Item]) -> None:
+        """Apply it; a suspect, which is alone, is noted before, and set aside where its attempts are over."""
+        notes = [_name_of(item) for item in part if _is_suspect(item)]
+        condemned: bool = bool(notes) and await self._patiently(self._is_condemned, part[0], notes)
+        if not condemned:
+            await self._patiently(self._apply, part, notes)
 
     async def _patiently(self, way: Callable[..., Awaitable[T]], *args: Any) -> T:
         """Do it, again and again while the database is away; raises `Unavailable` once the service ends."""
@@ -271,7 +275,7 @@ class EventConsumer:
         if await self._is_early(held, item[1]):
             return False
         try:
-            await self._patiently(self._apply, [item], [_name_of(item)])
+            await self._attempt([item])
         except Unavailable:
             raise
         except Exception as error:
@@ -302,11 +306,11 @@ class EventConsumer:
             await self._ack(consumer, await self._settle(await self._in_order([item])))
 
     async def _is_condemned(self, item: Item, notes: Collection[str]) -> bool:
-        """Note an attempt at a redelivered message before it is tried; after five it is set aside."""
+        """Note an attempt at a redelivered message before it is made; after five, that failed or ended the process, it is set aside."""
         [name] = notes
         if await self.ways.note_attempt(name, item[1]) <= TRIES:
             return False
-        why = Refusal("kills_the_process", f"its processing ended the processor {TRIES} times")
+        why = Refusal("kills_the_process", f"its processing failed or ended the processor {TRIES} times")
         await self.ways.condemn(item[1], why, notes)
         return True
 
