@@ -182,3 +182,10 @@ def test_a_start_that_its_host_failed_to_carry_out_waits_for_the_repeated_wish()
     assert (world.sessions[FIRST].status, world.sessions[FIRST].reason) == (Status.STOPPED, "superseded")
     alive = world.live_of(DEPLOYMENT)
     assert alive is not None and alive.id == OWN
+
+
+def test_the_wish_that_a_deadline_takes_back_waits_for_its_host_like_every_command_that_is_said_first() -> None:
+    world = a_world()
+    deadlines._end(world, started(world, FIRST))
+    [wish] = world.commands
+    assert wish.type == "manman.command.wish" and wish.ttl is None

@@ -54,7 +54,6 @@ def _end(world: World, row: Session) -> None:
     world.tell(
         row.host_id,
         "wish",
-        ttl=world.threshold,
         deployment_id=after.id,
         deployment_version=after.version,
         desired=after.desired.value,
