@@ -1,9 +1,8 @@
 """What a fresh host has not seen is said again, each threshold: wishes, installs and removals, stops of what was taken from it.
 
-Commands may be lost; the wish is not. Repeating one is harmless: the highest version counts.
+Commands may be lost; the wish is not. Repeating one is harmless: the highest version counts. A repeat lasts one threshold, when the next
+one follows: a host that beats and hears nothing would have a copy more each time.
 """
-
-from datetime import timedelta
 
 from manman.events.outbox import OutboxRow, command
 from manman.processor.batch import Rules
@@ -24,16 +23,12 @@ async def step(conn: Connection, rules: Rules) -> dict[str, int]:
     made += [(u.host_id, "remove" if u.status == "removing" else "install", _wish(u)) for u in places]
     made += [(r.host_id, "stop", _stop(r)) for r in revoked]
     rows: list[OutboxRow] = [
-        command(host, verb, now=now, chance=rules.chance, ttl=_ttl(rules), **fields)  # type: ignore[arg-type]
+        command(host, verb, now=now, chance=rules.chance, ttl=rules.threshold, **fields)  # type: ignore[arg-type]
         for host, verb, fields in made
     ]
     await outbox.insert(conn, rows)
     counts = {"wishes": len(wishes), "places": len(places), "revoked": len(revoked)}
     return {**counts, "more": int(MOST in counts.values())}
-
-
-def _ttl(rules: Rules) -> timedelta:
-    return rules.threshold
 
 
 def _wish(unseen: Unseen) -> dict[str, object]:
