@@ -15,7 +15,7 @@ from harness.proxy import Proxy
 
 from manman.errors import OutOfReach, Unavailable
 from manman.events import topics
-from manman.events.bus import Binding, Bus, Delivery, Kind, Outcome, Outgoing, Queue, Topology
+from manman.events.bus import Binding, Bus, Delivery, Kind, Outcome, Outgoing, Queue, QueueLocked, Topology
 
 SOON = timedelta(seconds=60)  # generous: a wait that ends by an event, never by this
 
@@ -146,6 +146,33 @@ async def test_with_endless_patience_it_comes_up_when_the_ground_does(ground: Gr
         assert await bus.publish([says(f"{word}.x", 1)]) == [Outcome.CONFIRMED]
     finally:
         await bus.close()
+
+
+async def test_a_bus_that_lost_its_exclusive_queue_to_another_has_it_again_when_that_one_goes(
+    place: Place, word: str
+) -> None:
+    mine = Topology(queues=(Queue(name=word, kind=Kind.EXCLUSIVE),))
+    proxy = await Proxy(target=urlsplit(place.url).port or 0).open()
+    by_proxy = Place(place.kind, place.url.replace(f":{proxy.target}/", f":{proxy.port}/"))
+    try:
+        async with asyncio.timeout(SOON.total_seconds()), by_proxy.bus() as bus:
+            await bus.declare(mine)
+            proxy.cut()
+            async with place.bus() as other:
+                while True:
+                    try:
+                        await other.declare(mine)
+                        break
+                    except QueueLocked:
+                        await asyncio.sleep(0.1)
+                proxy.heal()
+                while not isinstance(bus.trouble, QueueLocked):  # noqa: ASYNC110 - looked at, not waited for
+                    await asyncio.sleep(0.05)
+                assert not bus.connected
+            await bus.wait_connected()
+            assert (await bus.depth(word)).ready == 0 and bus.trouble is None
+    finally:
+        await proxy.close()
 
 
 async def test_a_bus_closes_though_what_it_stands_on_says_nothing_any_more(place: Place, word: str) -> None:

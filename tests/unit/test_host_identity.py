@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
+import structlog.testing
+
 from manman.domain.ids import HostId
 from manman.errors import ManManError, Unavailable
 from manman.events.bus import Bus, QueueLocked, Topology
@@ -86,6 +88,28 @@ async def test_one_that_lost_it_meanwhile_waits_only_while_the_broker_says_that_
         assert lock.may_be_anothers
         broker.trouble = Unavailable("out of reach")
         assert not lock.may_be_anothers
+
+
+async def test_one_that_finds_it_anothers_when_it_connects_again_says_so_once_for_each_time(tmp_path: Path) -> None:
+    broker, said = Broker(), "another_agent_has_this_identity"
+    with life(tmp_path, broker, threshold=NONE) as lock, structlog.testing.capture_logs() as logs:
+        for times in (1, 2):
+            await lock.look()
+            assert not lock.may_be_anothers and [one["event"] for one in logs].count(said) == times - 1
+            broker.connected, broker.trouble = False, QueueLocked("held by another connection")
+            for _ in range(3):
+                await lock.look()
+                assert lock.may_be_anothers and [one["event"] for one in logs].count(said) == times
+            broker.connected, broker.trouble = True, None
+
+
+async def test_before_the_threshold_it_may_be_its_own_dead_connection_that_holds_it(tmp_path: Path) -> None:
+    broker = Broker()
+    with life(tmp_path, broker, threshold=LONG) as lock, structlog.testing.capture_logs() as logs:
+        await lock.look()
+        broker.connected, broker.trouble = False, QueueLocked("held by another connection")
+        await lock.look()
+        assert lock.may_be_anothers and not logs
 
 
 async def test_a_disk_on_another_machine_is_taken_for_a_copy_until_its_agent_had_its_identity_there(

@@ -34,7 +34,6 @@ sql = load(__name__)
 AT_START = timedelta(seconds=30)
 CHANNEL = "manman_bus"
 REAP_SECONDS = 1.0
-FIRST_DELAY, LONGEST_DELAY = 0.1, 5.0
 CLOSE_SECONDS = 3.0
 POOL_MIN, POOL_MAX = 1, 4
 
@@ -237,9 +236,8 @@ class PostgresBus:
                 # A bug of ours must not end reconnecting for ever.
                 log.exception("bus_connection_failed")
                 self._tell(Unavailable(f"connecting failed: {type(error).__name__}: {error}"))
-            failures = 1 if loop.time() - began > LONGEST_DELAY * 2 else failures + 1
-            longest = min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(failures, 10))
-            await asyncio.sleep(longest * (0.5 + int.from_bytes(self._chance(4), "big") / 2**33))
+            failures = 1 if loop.time() - began > keeping.GOOD_WHILE else failures + 1
+            await asyncio.sleep(keeping.pause(failures, self._trouble, self._chance))
 
     def _tell(self, error: ManManError) -> None:
         if str(error) != str(self._trouble):

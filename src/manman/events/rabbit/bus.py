@@ -23,7 +23,6 @@ from manman.observability import get_logger
 log = get_logger(__name__)
 
 AT_START = timedelta(seconds=30)
-FIRST_DELAY, LONGEST_DELAY = 0.1, 5.0  # seconds; the longest stays below one silence threshold
 
 
 async def connect(
@@ -192,8 +191,7 @@ class RabbitBus:
             await self._changed.wait()
 
     async def _keep(self) -> None:
-        """Connects, waits for the end, connects again: at once after a good while, else with growing jittered
-        delays."""
+        """Connects, waits for the end, connects again: at once after a good while, else as `keeping.pause` says."""
         loop = asyncio.get_running_loop()
         failures = 0
         while True:
@@ -206,13 +204,8 @@ class RabbitBus:
                 # A bug of ours must not end reconnecting for ever.
                 log.exception("broker_connection_failed")
                 self._tell(Unavailable(f"connecting failed: {type(error).__name__}: {error}"))
-            failures = 1 if loop.time() - began > LONGEST_DELAY * 2 else failures + 1
-            await asyncio.sleep(self._delay(failures))
-
-    def _delay(self, failures: int) -> float:
-        longest: float = min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(failures, 10))
-        share = int.from_bytes(self._chance(4), "big") / 2**32
-        return longest * (0.5 + share / 2)
+            failures = 1 if loop.time() - began > keeping.GOOD_WHILE else failures + 1
+            await asyncio.sleep(keeping.pause(failures, self._trouble, self._chance))
 
     def _tell(self, error: ManManError) -> None:
         if str(error) != str(self._trouble):
