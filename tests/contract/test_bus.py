@@ -402,6 +402,20 @@ async def test_deleting_a_queue_ends_its_consumer(bus: Bus, word: str) -> None:
             await consumer.get_batch(1, wait=SOON)
 
 
+async def test_a_delivery_says_since_when_it_may_be_held(bus: Bus, word: str) -> None:
+    await bus.declare(bound(Queue(name=word), f"{word}.#"))
+    now = asyncio.get_running_loop().time
+    async with bus.consume(word, 5) as consumer:
+        said = now()
+        await bus.publish(says(f"{word}.x", 1))
+        [one] = await get(consumer, 1)
+        assert said - 1 <= one.held_since <= now()
+        await consumer.ack(one)
+        await bus.publish(says(f"{word}.x", 2))
+        [two] = await get(consumer, 1)
+        assert one.held_since <= two.held_since <= now()
+
+
 async def test_an_exclusive_queue_is_a_lock(place: Place, bus: Bus, word: str) -> None:
     mine = Topology(queues=(Queue(name=word, kind=Kind.EXCLUSIVE),))
     await bus.declare(mine)

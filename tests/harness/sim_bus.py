@@ -374,7 +374,7 @@ class Consumer:
     prefetch: int
     gone: bool = False
     unacked: list[tuple[Entry, float]] = field(default_factory=list)
-    ahead: list[Entry] = field(default_factory=list)
+    ahead: list[tuple[Entry, float]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.bus.consumers.append(self)
@@ -391,7 +391,7 @@ class Consumer:
         self.gone = True
         self.bus.consumers.remove(self)
         self.queue.consumers.remove(self)
-        mine = [entry for entry, _ in self.unacked] + self.ahead
+        mine = [entry for entry, _ in [*self.unacked, *self.ahead]]
         if self.bus.broker.only_cancel and mine:
             self._return_later(mine)
         else:
@@ -422,15 +422,15 @@ class Consumer:
                 if time.now >= until:
                     return []
         taken, self.ahead = self.ahead[:most], self.ahead[most:]
-        self.unacked += [(entry, time.now) for entry in taken]
-        return [self._delivery(entry) for entry in taken]
+        self.unacked += [(entry, time.now) for entry, _ in taken]
+        return [self._delivery(entry, pushed) for entry, pushed in taken]
 
     def _push(self) -> None:
         if self.is_active:
             room = self.prefetch - len(self.unacked) - len(self.ahead)
-            self.ahead += self.bus.broker.take(self.queue, room)
+            self.ahead += [(entry, self.bus.time.now) for entry in self.bus.broker.take(self.queue, room)]
 
-    def _delivery(self, entry: Entry) -> Delivery:
+    def _delivery(self, entry: Entry, pushed: float) -> Delivery:
         message = entry.message
         if message.key.startswith(SIGNS):
             self.bus.broker.heard[int(message.key.rpartition(".")[2])] = self.bus.time.now
@@ -443,6 +443,7 @@ class Consumer:
             attempts=entry.attempts if self.queue.spec.kind is Kind.QUORUM else 0,
             redelivered=entry.attempts > 0,
             message_id=message.message_id,
+            held_since=pushed,
         )
 
     def _alive(self) -> None:

@@ -2,6 +2,8 @@
 
 import asyncio
 import struct
+import threading
+import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from urllib.parse import urlsplit
@@ -118,6 +120,47 @@ async def test_whoever_waits_for_a_bus_that_nobody_connects_any_more_is_told(pro
     with pytest.raises(Unavailable):
         await asyncio.wait_for(waiting, SOON.total_seconds())
     await bus.close()
+
+
+@pytest.mark.parametrize("quick", [False, True])
+async def test_what_waited_in_the_socket_while_the_process_stood_still_counts_as_held(
+    rabbitmq_url: str, quick: bool
+) -> None:
+    many, still = 200, 1.5
+    body = b"x" * 5000  # more than is read at once
+
+    async def publish() -> None:
+        bus = await rabbit.connect(rabbitmq_url)
+        assert await bus.publish([say(body)] * many) == [Outcome.CONFIRMED] * many
+        await bus.close()
+
+    async def stand_still() -> tuple[float, list[Delivery], Delivery, float]:
+        now = asyncio.get_running_loop().time
+        bus = await rabbit.connect(rabbitmq_url, topology=Topology(queues=(QUEUE,)))
+        async with bus.consume(QUEUE.name, 1000) as consumer:
+            await asyncio.sleep(0.6)
+            before = now()
+            publisher = threading.Thread(target=asyncio.run, args=[publish()])
+            publisher.start()
+            time.sleep(still)  # noqa: ASYNC251 - this is it
+            got: list[Delivery] = []
+            while len(got) < many:
+                got += await consumer.get_batch(many, wait=SOON)
+            await asyncio.to_thread(publisher.join)
+            await asyncio.sleep(0.6)
+            said = now()
+            await bus.publish([say(b"later")])
+            [later] = await consumer.get_batch(1, wait=SOON)
+        await bus.close()
+        return before, got, later, said
+
+    def on_a_loop_of_its_own() -> tuple[float, list[Delivery], Delivery, float]:
+        with asyncio.Runner(loop_factory=serve.quick_loop() if quick else None) as runner:
+            return runner.run(stand_still())
+
+    before, got, later, said = await asyncio.to_thread(on_a_loop_of_its_own)
+    assert all(before - 1 <= one.held_since <= before + 0.5 for one in got)
+    assert said - 1 <= later.held_since <= said + 1
 
 
 async def test_the_processor_s_event_loop_carries_the_bus_over_a_cut(proxy: Proxy, rabbitmq_url: str) -> None:

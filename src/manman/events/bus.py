@@ -11,6 +11,7 @@ through it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
@@ -151,7 +152,9 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     first).
 
     `user_id` is the broker's word for who published, None where the broker has no users. `redelivered` is set as
-    soon as it may have been delivered before, also where attempts are not counted (classic queues).
+    soon as it may have been delivered before, also where attempts are not counted (classic queues). `held_since` is the loop's time
+    before which this process cannot have had it, at most a second too early: what waited in its socket while it stood still counts as
+    held. It never falls within a consumer.
     """
 
     tag: int
@@ -163,6 +166,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     redelivered: bool = False
     message_id: str | None = None
     user_id: str | None = None
+    held_since: float = math.inf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

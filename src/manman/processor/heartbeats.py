@@ -3,10 +3,11 @@
 Only a pair (boot, beat) above the known one counts. One that brings an absent host back is announced, and the host is asked for a
 report; an older boot, or the known one in another life, is answered by a report request with a boot to go above. Every batch, the
 processor's own pulse included, touches the ear by which the sweep knows that silence means something. Nothing here is ever a dead
-letter.
+letter. What this process has held for longer than 2 s is dropped, pulses too: it may have stood still, and its hosts may be gone.
 """
 
 import asyncio
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -14,7 +15,7 @@ from typing import Any
 
 from manman.domain.hosts import HostMoved, Presence, boot_to_exceed
 from manman.domain.ids import HostId, SessionId
-from manman.errors import Malformed, is_transient
+from manman.errors import Malformed, Transient, is_transient
 from manman.events import codec
 from manman.events.bus import Bus, Consumer, Delivery
 from manman.events.contracts import Counts, Heartbeat
@@ -30,10 +31,16 @@ from manman.store.hosts import Beat, Beaten
 from manman.store.pool import Connection, Pool
 
 log = get_logger(__name__)
-OLD_AFTER = 2.0  # seconds that a beat may be held inside this process
+OLD_AFTER = 2.0  # seconds that a message may be held inside this process
 SAY_UNKNOWN_EVERY = 60.0
 CLOCK_MAY_DIFFER = timedelta(seconds=60)
 WAIT = timedelta(seconds=1)
+
+
+class HeldTooLong(Transient):
+    """By the time that its transaction began, the oldest of a batch was too old."""
+
+    code = "timeout"
 
 
 @dataclass(slots=True)
@@ -74,38 +81,50 @@ class HeartbeatConsumer:
                 await self.backoff.wait(stop)
 
     async def step(self, consumer: Consumer) -> None:
-        """Take what is there, apply the newest of each host, acknowledge all."""
+        """Take what is there, apply the newest of each host, acknowledge all; what is too old is dropped."""
         most = max(1, self.prefetch // 2)  # while they are applied, the other half arrives
         deliveries = await consumer.get_batch(most, self.linger, WAIT)
-        if not deliveries:
-            return
-        taken = self.loop_time()
-        newest, pulses = self.newest_of(deliveries)
-        if newest or pulses:
+        held: Sequence[Delivery] = deliveries
+        while held := self._young(held):
             try:
-                await self._apply_all(newest)
+                await self._apply_all(*self.newest_of(held), until=held[0].held_since + OLD_AFTER)
+                break
+            except HeldTooLong:
+                continue
             except Exception as error:
-                if self.loop_time() - taken > OLD_AFTER or not is_transient(error):
-                    metrics.count("heartbeats_dropped", len(newest))
+                if not is_transient(error) or not self._young(held):
+                    metrics.count("heartbeats_dropped", len(held))
                     await consumer.ack(deliveries[-1])
                 raise
-        await consumer.ack(deliveries[-1])
+        if len(held) < len(deliveries):
+            metrics.count("heartbeats_dropped", len(deliveries) - len(held))
+        if deliveries:
+            await consumer.ack(deliveries[-1])
 
-    async def _apply_all(self, beats: list[Heartbeat]) -> None:
+    def _young(self, deliveries: Sequence[Delivery]) -> Sequence[Delivery]:
+        """Those that are not too old: of all of them the last ones."""
+        now = self.loop_time()
+        if not deliveries or deliveries[0].held_since + OLD_AFTER >= now:
+            return deliveries
+        return deliveries[bisect_left(deliveries, now, key=lambda one: one.held_since + OLD_AFTER) :]
+
+    async def _apply_all(self, beats: list[Heartbeat], pulses: int, *, until: float) -> None:
         """All at once; where one host's beat cannot be applied, each alone, so that it is no other host's fault."""
+        if not beats and not pulses:
+            return
         try:
-            await self.apply(beats)
+            await self.apply(beats, until)
         except Exception as error:
             if is_transient(error) or not beats:
                 raise
             log.error("heartbeats_failed", count=len(beats), error=f"{type(error).__name__}: {error}")
-            await self.apply([])
+            await self.apply([], until)
             for beat in beats:
-                await self._apply_one(beat)
+                await self._apply_one(beat, until)
 
-    async def _apply_one(self, beat: Heartbeat) -> None:
+    async def _apply_one(self, beat: Heartbeat, until: float) -> None:
         try:
-            await self.apply([beat])
+            await self.apply([beat], until)
         except Exception as error:
             if is_transient(error):
                 raise
@@ -140,10 +159,13 @@ class HeartbeatConsumer:
                 newest[body.host_id] = body
         return [newest[host] for host in sorted(newest)], pulses
 
-    async def apply(self, beats: list[Heartbeat]) -> None:
-        """One transaction for any number of hosts; then, apart from it, how many play."""
+    async def apply(self, beats: list[Heartbeat], until: float) -> None:
+        """One transaction for any number of hosts; then, apart from it, how many play. Raises `HeldTooLong` where it did not begin by
+        the loop's time `until`: what it writes is dated by its beginning, however long it then waits or stands still."""
         with observe(acts.APPLY_HEARTBEATS) as seen:
             async with self.pool.transaction() as conn:
+                if self.loop_time() > until:
+                    raise HeldTooLong("heartbeats that waited for the database")
                 beaten = await hosts.update_last_seen(conn, [_beat(b) for b in beats])
                 beaten = await self._make_missing(conn, beats, beaten)
                 counted = {b.host_id for b in beaten if b.counted}

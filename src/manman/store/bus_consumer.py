@@ -120,7 +120,7 @@ class PostgresConsumer:
             self._tag += 1
             self._low = row["id"]
             self._ids[self._tag] = row["id"]
-            self._arrived.append(_delivery(self._tag, row))
+            self._arrived.append(_delivery(self._tag, row, now))
 
     async def ack(self, up_to: Delivery) -> None:
         """See `bus.Consumer.ack`."""
@@ -167,7 +167,7 @@ class PostgresConsumer:
             raise self._ended
 
 
-def _delivery(tag: int, row: Any) -> Delivery:
+def _delivery(tag: int, row: Any, held_since: float) -> Delivery:
     return Delivery(
         tag=tag,
         exchange=row["exchange"],
@@ -177,4 +177,5 @@ def _delivery(tag: int, row: Any) -> Delivery:
         attempts=row["attempts"],
         redelivered=row["attempts"] > 0,
         message_id=row["message_id"],
+        held_since=held_since,
     )

@@ -150,6 +150,7 @@ class RabbitConsumer:
                 redelivered=bool(method.redelivered),
                 message_id=message_id,
                 user_id=user_id,
+                held_since=self._channel.connection.held_since,
             )
         )
 

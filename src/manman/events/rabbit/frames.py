@@ -60,7 +60,7 @@ class Incomplete(Exception):
     """The rest has not arrived yet."""
 
 
-def delivery(buffer: bytes, at: int, end: int, most: int) -> tuple[Delivery | None, int]:
+def delivery(buffer: bytes, at: int, end: int, most: int, held_since: float) -> tuple[Delivery | None, int]:
     """The message whose `Basic.Deliver` begins at `at` (its frame's last octet is at `end`), and where the next frame begins.
 
     None instead of the message when its frames are not three in a row, none longer than `most`: they are then read one by one.
@@ -86,10 +86,10 @@ def delivery(buffer: bytes, at: int, end: int, most: int) -> tuple[Delivery | No
             raise Incomplete
     if buffer[head_end] != END or buffer[after - 1] != END:
         raise InvalidFrameError("a frame does not end where it says")
-    return _message(buffer, at, end, head, flags, buffer[body_at : after - 1]), after
+    return _message(buffer, at, end, head, flags, buffer[body_at : after - 1], held_since), after
 
 
-def _message(buffer: bytes, at: int, end: int, head: int, flags: int, body: bytes) -> Delivery:
+def _message(buffer: bytes, at: int, end: int, head: int, flags: int, body: bytes, held_since: float) -> Delivery:
     at += 12 + buffer[at + 11]  # the consumer's tag says nothing: a channel has one consumer
     tag, redelivered, n = _delivered.unpack_from(buffer, at)
     route = buffer[at + 9 : end]
@@ -106,6 +106,7 @@ def _message(buffer: bytes, at: int, end: int, head: int, flags: int, body: byte
         redelivered=redelivered != 0,
         message_id=message_id,
         user_id=user_id,
+        held_since=held_since,
     )
 
 

@@ -6,6 +6,8 @@ row, and acks; the order of what arrives is kept, whichever way a frame takes.
 
 from __future__ import annotations
 
+import asyncio
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,6 +20,7 @@ from manman.events.bus import Delivery
 from manman.events.rabbit import frames
 
 RECEIVE_BYTES = 1 << 16  # pika reads 4096 at once
+LOOKS_EVERY = 0.25  # seconds
 Take = Callable[[Delivery], None]
 Confirmed = Callable[[int, bool, bool], None]
 """Called with the tag, whether all before it are meant, whether it is an ack (else a nack)."""
@@ -39,6 +42,9 @@ class LaneConnection(AsyncioConnection):  # type: ignore[misc]
     """See the module."""
 
     _frame_buffer: bytes
+    _looked_at = math.inf
+    held_since = math.inf
+    """What is read now did not come before this time of the loop."""
 
     def emit(self, chunks: Sequence[bytes], count: int) -> None:
         """Sends frames, `count` of them, that were encoded elsewhere."""
@@ -61,6 +67,16 @@ class LaneConnection(AsyncioConnection):  # type: ignore[misc]
     def _proto_connection_made(self, transport: Any) -> None:
         transport._MAX_RECV_BYTES = RECEIVE_BYTES
         super()._proto_connection_made(transport)
+        loop = asyncio.get_running_loop()
+        self._looked_at = loop.time()
+        self._look(loop)
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        """The loop runs, so the socket is read. When a process goes on that stood still, this is due at once, and what has come in
+        between is read within a few rounds: so the look before counts."""
+        self.held_since, self._looked_at = self._looked_at, loop.time()
+        if self._transport is not None:
+            loop.call_later(LOOKS_EVERY, self._look, loop)
 
     def _on_data_available(self, data_in: bytes) -> None:
         self.bytes_received += len(data_in)
@@ -94,7 +110,7 @@ class LaneConnection(AsyncioConnection):  # type: ignore[misc]
         method = buffer[at + 7 : at + 11]
         if method == frames.DELIVER and channel.take is not None:
             try:
-                message, after = frames.delivery(buffer, at, end, self.params.frame_max)
+                message, after = frames.delivery(buffer, at, end, self.params.frame_max, self.held_since)
             except frames.Incomplete:
                 return at
             if message is None:

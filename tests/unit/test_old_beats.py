@@ -1,0 +1,121 @@
+"""Heartbeats that this process has held for longer than 2 s: it stood still, or waited for its database."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from manman.events.bus import Delivery
+from manman.events.codec import encode_body
+from manman.events.contracts import Heartbeat, Pulse
+from manman.processor.heartbeats import OLD_AFTER, HeartbeatConsumer
+
+
+class Written(Exception):
+    """A statement was made."""
+
+
+class Clocked:
+    """The loop's clock, a queue's channel and a database in one. `waits` are the seconds that each transaction waits for its connection;
+    `applied` the hosts whose beats were to be written, by transaction."""
+
+    def __init__(self, *waits: float) -> None:
+        self.now, self.waits = 100.0, list(waits)
+        self.waiting: list[Delivery] = []
+        self.acked: list[int] = []
+        self.applied: list[list[int]] = []
+
+    def held(self, seconds: float, host: int | None) -> None:
+        """A message that came so long ago: a beat, or a pulse for no host."""
+        body = Pulse() if host is None else Heartbeat(host_id=host, boot=1, beat=1)  # type: ignore[arg-type]
+        key = "health.pulse" if host is None else f"health.heartbeat.{host}"
+        made = Delivery(
+            tag=len(self.waiting) + 1,
+            exchange="manman",
+            key=key,
+            body=encode_body(body),
+            headers={},
+            held_since=self.now - seconds,
+        )
+        self.waiting.append(made)
+
+    async def get_batch(self, *_: Any) -> list[Delivery]:
+        return self.waiting
+
+    async def ack(self, up_to: Delivery) -> None:
+        self.acked.append(up_to.tag)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator["Clocked"]:
+        self.now += self.waits.pop(0) if self.waits else 0.0
+        yield self
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What would be written is noted instead."""
+
+    async def note(clocked: Clocked, beats: Sequence[Any]) -> Any:
+        clocked.applied.append([beat.host_id for beat in beats])
+        raise Written
+
+    monkeypatch.setattr("manman.store.hosts.update_last_seen", note)
+
+
+async def stepped(clocked: Clocked) -> list[list[int]]:
+    """One step; what was to be written, by transaction, up to the first of them."""
+    anything: Any = None
+    consumer = HeartbeatConsumer(
+        bus=anything,
+        queue="beats",
+        prefetch=500,
+        pool=clocked,  # type: ignore[arg-type]
+        rules=anything,
+        backoff=anything,
+        loop_time=lambda: clocked.now,
+    )
+    try:
+        await consumer.step(clocked)  # type: ignore[arg-type]
+    except Written:
+        pass
+    assert clocked.acked == [len(clocked.waiting)]
+    return clocked.applied[:1]
+
+
+async def test_what_was_held_too_long_is_dropped_and_pulses_with_it(written: None) -> None:
+    clocked = Clocked()
+    for host in (1, None, 2, None):
+        clocked.held(OLD_AFTER + 0.1, host)
+    assert await stepped(clocked) == []
+
+
+async def test_of_a_batch_the_young_ones_count(written: None) -> None:
+    clocked = Clocked()
+    clocked.held(OLD_AFTER + 0.1, 1)
+    clocked.held(OLD_AFTER - 0.1, 2)
+    clocked.held(0, 3)
+    assert await stepped(clocked) == [[2, 3]]
+
+
+async def test_a_transaction_that_began_too_late_writes_nothing(written: None) -> None:
+    clocked = Clocked(OLD_AFTER + 0.1)
+    clocked.held(0, 1)
+    clocked.held(0, None)
+    assert await stepped(clocked) == []
+
+
+async def test_those_that_are_still_young_when_the_oldest_has_waited_too_long_are_written_in_the_next(
+    written: None,
+) -> None:
+    clocked = Clocked(1.0)
+    clocked.held(OLD_AFTER - 0.5, 1)
+    clocked.held(0.5, 2)
+    assert await stepped(clocked) == [[2]]
+
+
+async def test_what_came_just_now_is_written_at_once(written: None) -> None:
+    clocked = Clocked(0.1)
+    clocked.held(0.5, 1)
+    clocked.held(0, 2)
+    assert await stepped(clocked) == [[1, 2]]
