@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
+import asyncpg
 import msgspec
 import pytest
 from contract.places import Place
@@ -18,6 +19,7 @@ from harness import Postgres, RabbitMQ, free_port
 from harness.postgres import execute
 from integration.processor_house import Agent, House, house
 
+from manman.events import topics
 from manman.events.bus import Outgoing
 from manman.store import migrate
 from manman.store import pool as pools
@@ -171,6 +173,43 @@ async def test_probes_say_how_it_is_and_sigterm_ends_it_in_order(rabbitmq_url: s
         assert b"manman_acts_total" in metrics
         running.send_signal(signal.SIGTERM)
         assert await asyncio.to_thread(running.wait, 30) == 0
+
+
+async def test_a_beat_that_waited_while_the_process_stood_still_brings_no_host_back(
+    rabbitmq_url: str, database_url: str
+) -> None:
+    place, port = Place("rabbitmq", rabbitmq_url), free_port()
+    async with house(place, database_url) as home:
+        agent = await home.host()
+
+    def beat(number: int) -> Outgoing:
+        body = msgspec.json.encode({"host_id": agent.id, "boot": 1, "beat": number})
+        return Outgoing(exchange="manman", key=topics.heartbeat(agent.id), body=body)
+
+    database = await asyncpg.connect(database_url)
+    async with place.bus() as bus:
+        with program(place, database_url, port) as running:
+            await until_ready(port)
+            await bus.publish([beat(1)])
+            await until(database, "SELECT beat = 1 FROM host_heartbeats")
+            running.send_signal(signal.SIGSTOP)
+            await bus.publish([beat(2)])
+            await asyncio.sleep(3)
+            await database.execute("UPDATE host_heartbeats SET online = false")
+            running.send_signal(signal.SIGCONT)
+            went_on = await database.fetchval("SELECT clock()")
+            await until(database, "SELECT last > $1 FROM pulse", went_on)
+            assert tuple(await database.fetchrow("SELECT online, beat FROM host_heartbeats")) == (False, 1)
+            await bus.publish([beat(3)])
+            await until(database, "SELECT online AND beat = 3 FROM host_heartbeats")
+    await database.close()
+
+
+async def until(database: asyncpg.Connection, query: str, *arguments: object) -> None:
+    """Waits until the database says so."""
+    async with asyncio.timeout(30):
+        while not await database.fetchval(query, *arguments):  # noqa: ASYNC110 - it is asked
+            await asyncio.sleep(0.05)
 
 
 async def test_a_message_that_kills_the_process_is_found_out_and_its_neighbours_are_applied(
