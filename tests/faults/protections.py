@@ -12,10 +12,10 @@ from manman.domain import deployments
 from manman.events.rabbit import link
 from manman.events.rabbit.consumer import RabbitConsumer
 from manman.processor import world
-from manman.processor.service import Transactions
 from manman.processor.sweeps import deadlines
 from manman.processor.sweeps import reports as report_sweep
 from manman.processor.sweeps import wishes as wish_sweep
+from manman.processor.transactions import Transactions
 from manman.store import batches, events, hosts, leadership, outbox, save, sweeps
 from manman.store.sql import together
 

@@ -25,8 +25,8 @@ from manman.processor.order import Order
 from manman.processor.partitions import Marks, Share
 from manman.processor.relay import Relay
 from manman.processor.repartitioning import Repartitioning
-from manman.processor.service import Transactions
 from manman.processor.sweeps import deadlines, hosts, lost, reports, wishes
+from manman.processor.transactions import Transactions
 from manman.store import installation, leadership
 
 PREFETCH = 500

@@ -6,7 +6,7 @@ leases are given up, so that it leads at once. What does not end within the shut
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Collection, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -22,7 +22,6 @@ from manman.events.settings import BrokerSettings
 from manman.observability import acts, get_logger, observe
 from manman.observability.acts import Act
 from manman.observability.health import Health, serve
-from manman.processor import batch
 from manman.processor.backoff import Backoff
 from manman.processor.batch import Rules
 from manman.processor.commands import CommandRelay
@@ -33,14 +32,13 @@ from manman.processor.gauges import Gauges
 from manman.processor.heartbeats import HeartbeatConsumer
 from manman.processor.leading import Lease, Leases
 from manman.processor.order import Order
-from manman.processor.outcomes import Refusal
 from manman.processor.partitions import Marks, Share
 from manman.processor.relay import Relay
 from manman.processor.repartitioning import Repartitioning
 from manman.processor.settings import ProcessorSettings
 from manman.processor.sweeps import deadlines, hosts, lost, reports, retention, wishes
-from manman.processor.world import Arrived
-from manman.store import attempts, installation, migrate
+from manman.processor.transactions import Transactions
+from manman.store import installation, migrate
 from manman.store import pool as pools
 from manman.store.pool import Connection, Pool
 from manman.store.settings import DatabaseSettings
@@ -66,36 +64,6 @@ class Sweep:
     step: Callable[[Connection, Rules], Awaitable[dict[str, int]]]
     pace: float = 0.1
     patient: bool = True
-
-
-@dataclass(slots=True)
-class Transactions:
-    """What the event consumer calls on the database. The `relay` of this process need not wait until the database tells: it gets what
-    is numbered, and `woken` is called."""
-
-    pool: Pool
-    rules: Rules
-    relay: Relay
-    woken: Callable[[], None]
-
-    async def apply(self, arrived: list[Arrived], erase: Collection[str]) -> dict[str, int]:
-        try:
-            done = await batch.apply(self.pool, arrived, self.rules, erase=erase, leader=self.relay.leader())
-        except Exception as error:
-            if is_transient(error):
-                self.relay.forget()
-            raise
-        self.relay.hand(done.numbered)
-        self.woken()
-        return done.counts
-
-    async def condemn(self, arrived: Arrived, why: Refusal, erase: Collection[str]) -> None:
-        await batch.condemn(self.pool, arrived, why, self.rules, erase=erase)
-
-    async def note_attempt(self, name: str, arrived: Arrived) -> int:
-        host = arrived.message.host_id if arrived.message is not None else None
-        async with self.pool.transaction() as conn:
-            return await attempts.note(conn, name, arrived.key, host)
 
 
 class Processor:
