@@ -11,7 +11,7 @@ import pytest
 from integration.store_rows import a_host, a_pool, a_row
 
 from manman.domain.ids import HostId
-from manman.store import attempts, dead_letter_changes, dead_letters, events, leadership, outbox
+from manman.store import attempts, dead_letter_changes, dead_letters, events, installation, leadership, outbox
 from manman.store.pool import Pool
 
 pytestmark = pytest.mark.both_postgres
@@ -172,6 +172,59 @@ async def test_a_leader_that_rolls_back_leaves_no_hole(pool: Pool) -> None:
                 assert len(await outbox.insert(conn, [a_row(1), a_row(2)], leader=leader)) == 2
                 raise ZeroDivisionError
         assert [e.position for e in await outbox.insert(conn, [a_row(3)], leader=leader)] == [1]
+
+
+async def test_the_leader_numbers_from_the_counter_that_it_locks_not_from_the_one_that_it_read(pool: Pool) -> None:
+    async with pool.acquire() as conn, pool.acquire() as other, pool.acquire() as third:
+        leader = await leading(conn, published=3)
+        async with other.transaction():
+            await other.execute("SELECT FROM leases WHERE name = 'relay' FOR UPDATE")
+            waiting = asyncio.create_task(outbox.insert(conn, [a_row(10), a_row(11)], leader=leader))
+            await asyncio.sleep(0.2)
+            assert not waiting.done()
+            await outbox.insert(third, [a_row(n) for n in range(1, 6)])
+            assert (await events.relay(third, 10)).moved == 5
+            await events.relay(third, 10, published=5)
+        assert [e.position for e in await waiting] == [6, 7]
+        counters = await conn.fetch(
+            "SELECT name, value FROM counters WHERE name IN ('events', 'published') ORDER BY name"
+        )
+        assert [row["value"] for row in counters] == [7, 5]
+
+
+async def test_what_another_database_had_published_is_not_noted_here(pool: Pool) -> None:
+    async with pool.acquire() as conn:
+        assert len(await outbox.insert(conn, [a_row(1)], leader=await leading(conn, published=1000))) == 1
+        turn = await events.relay(conn, 10, published=1000)
+        assert (positions(turn), turn.last) == ([1], 1)
+        assert await conn.fetchval("SELECT value FROM counters WHERE name = 'published'") == 0
+
+
+@pytest.mark.parametrize("first", ["the batch", "the turn", "the epoch"])
+async def test_an_epoch_that_begins_beside_a_batch_loses_none_of_its_events(first: str, pool: Pool) -> None:
+    async with pool.acquire() as conn, pool.acquire() as other:
+        leader = await leading(conn)
+        ours, theirs = conn.transaction(), other.transaction()
+        await ours.start()
+        await theirs.start()
+        if first == "the epoch":
+            assert await installation.begin_epoch(other, 2, "of a test")
+            saying = asyncio.create_task(outbox.insert(conn, [a_row(1)], leader=leader))
+            await asyncio.sleep(0.2)
+            await theirs.commit()
+            await saying
+            await ours.commit()
+        else:
+            await outbox.insert(conn, [a_row(1)], leader=leader if first == "the batch" else None)
+            if first == "the turn":
+                assert (await events.relay(conn, 10)).moved == 1
+            beginning = asyncio.create_task(installation.begin_epoch(other, 2, "of a test"))
+            await asyncio.sleep(0.2)
+            await ours.commit()
+            assert await beginning
+            await theirs.commit()
+        turn = await events.relay(conn, 10)
+        assert [(e.epoch, e.row) for e in turn.public] == [(2, a_row(1))]
 
 
 async def test_at_once_or_moved_each_session_keeps_its_order_and_no_position_is_left_out(pool: Pool) -> None:

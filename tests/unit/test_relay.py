@@ -1,6 +1,6 @@
 """What the relay publishes of what is handed over to it, and when it asks the database instead."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -35,6 +35,7 @@ class House:
     turns: int = 0
     heard: list[str] = field(default_factory=list)
     is_away: bool = False
+    meanwhile: Callable[[], None] = lambda: None
 
     def say(self, *said: Event) -> list[Event]:
         self.rows += said
@@ -57,6 +58,7 @@ class House:
     async def publish(self, batch: Sequence[Outgoing]) -> list[Outcome]:
         if self.is_away:
             raise Unavailable("no broker answers")
+        self.meanwhile()
         self.heard += [str(message.message_id) for message in batch]
         return [Outcome.CONFIRMED] * len(batch)
 
@@ -93,7 +95,7 @@ async def test_what_is_handed_over_is_published_without_another_look(house: Hous
     assert await relay.step() is False
     relay.hand(house.say(event(4)))
     assert await relay.step() is False
-    assert (house.heard, house.turns, relay.published) == (["1", "3", "4"], 1, 4)
+    assert (house.heard, house.turns, relay.known.published) == (["1", "3", "4"], 1, 4)
 
 
 async def test_what_comes_in_another_order_than_its_numbers_is_published_by_numbers(house: House) -> None:
@@ -157,7 +159,7 @@ async def test_what_could_not_be_published_is_published_once_it_can(house: House
     house.is_away = True
     with pytest.raises(Unavailable):
         await relay.step()
-    assert relay.published is None
+    assert relay.known.published is None
     relay.hand(house.say(event(2)))
     house.is_away = False
     await relay.step()
@@ -187,7 +189,7 @@ async def test_a_publish_that_waits_keeps_only_so_many(house: House) -> None:
     relay = await led(house)
     for n in range(1, relays.MOST_HANDED + 10):
         relay.hand(house.say(event(n)))
-    assert len(relay.handed) == relays.MOST_HANDED
+    assert len(relay.known.handed) == relays.MOST_HANDED
     while await relay.step():
         pass
     assert house.heard == [f"{n}" for n in range(1, relays.MOST_HANDED + 10)]
@@ -206,3 +208,44 @@ async def test_what_is_published_is_noted_with_the_next_that_is_numbered(house: 
     await relay.step()
     leader = relay.leader()
     assert leader is not None and leader.published == 1
+
+
+async def test_a_turn_that_fails_forgets_too(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    relay = await led(house)
+    relay.hand(house.say(event(1), event(2)))
+    await relay.step()
+
+    async def away(*_: Any, **__: Any) -> Turn:
+        raise Unavailable("no database answers")
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(relays, "events", SimpleNamespace(relay=away))
+        with pytest.raises(Unavailable):
+            await relay.step()
+    house.rows = []  # it came back from a copy
+    house.say(event(1), event(2))
+    await relay.step()
+    assert (house.noted, house.heard) == (0, ["1", "2", "1", "2"])
+
+
+async def test_what_is_forgotten_while_a_publish_waits_stays_forgotten(house: House) -> None:
+    relay = await led(house)
+    relay.hand(house.say(event(1)))
+    house.meanwhile = relay.forget
+    await relay.step()
+    leader = relay.leader()
+    assert leader is not None and leader.published is None
+
+
+async def test_of_an_earlier_term_nothing_is_known(house: House) -> None:
+    relay = await led(house)
+    relay.hand(house.say(event(1)))
+    await relay.step()
+    relay.hand(house.say(event(2)))
+    relay.lease.know(None)  # another one leads
+    house.noted = 2
+    relay.lease.know(7)
+    leader = relay.leader()
+    assert leader is not None and leader.published is None
+    await relay.step()
+    assert house.heard == ["1"]

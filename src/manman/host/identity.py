@@ -89,11 +89,13 @@ class IdentityLock:
                 self._is_locked()
                 return
             elif not self._bus.connected:
+                self._locked_since = None
                 return
             self._has_it()
         except QueueLocked:
             self._is_locked()
         except ManManError as error:
+            self._locked_since = None  # nobody says that it is
             log.debug("identity_waits", reason=str(error))
 
     def _is_locked(self) -> None:

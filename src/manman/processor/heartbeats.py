@@ -15,7 +15,7 @@ from typing import Any
 
 from manman.domain.hosts import HostMoved, Presence, boot_to_exceed
 from manman.domain.ids import HostId, SessionId
-from manman.errors import Malformed, Transient, is_transient
+from manman.errors import Malformed, is_transient
 from manman.events import codec
 from manman.events.bus import Bus, Consumer, Delivery
 from manman.events.contracts import Counts, Heartbeat
@@ -35,12 +35,6 @@ OLD_AFTER = 2.0  # seconds that a message may be held inside this process
 SAY_UNKNOWN_EVERY = 60.0
 CLOCK_MAY_DIFFER = timedelta(seconds=60)
 WAIT = timedelta(seconds=1)
-
-
-class HeldTooLong(Transient):
-    """By the time that its transaction began, the oldest of a batch was too old."""
-
-    code = "timeout"
 
 
 @dataclass(slots=True)
@@ -81,55 +75,43 @@ class HeartbeatConsumer:
                 await self.backoff.wait(stop)
 
     async def step(self, consumer: Consumer) -> None:
-        """Take what is there, apply the newest of each host, acknowledge all; what is too old is dropped."""
-        most = max(1, self.prefetch // 2)  # while they are applied, the other half arrives
-        deliveries = await consumer.get_batch(most, self.linger, WAIT)
-        held: Sequence[Delivery] = deliveries
-        while held := self._young(held):
-            try:
-                await self._apply_all(*self.newest_of(held), until=held[0].held_since + OLD_AFTER)
-                break
-            except HeldTooLong:
-                continue
-            except Exception as error:
-                if not is_transient(error) or not self._young(held):
-                    metrics.count("heartbeats_dropped", len(held))
-                    await consumer.ack(deliveries[-1])
-                raise
-        if len(held) < len(deliveries):
-            metrics.count("heartbeats_dropped", len(deliveries) - len(held))
-        if deliveries:
-            await consumer.ack(deliveries[-1])
+        """Take all that is there, apply the newest of each host, acknowledge; what is too old is dropped. Nothing is left to grow old
+        behind it: a slow database would then take only what is about to be too old."""
+        deliveries = await consumer.get_batch(self.prefetch, self.linger, WAIT)
+        if not deliveries:
+            return
+        try:
+            await self._apply_all(deliveries)
+        except Exception as error:
+            if not is_transient(error) or not self._young(deliveries):
+                metrics.count("heartbeats_dropped", len(deliveries))
+                await consumer.ack(deliveries[-1])
+            raise
+        await consumer.ack(deliveries[-1])
 
     def _young(self, deliveries: Sequence[Delivery]) -> Sequence[Delivery]:
         """Those that are not too old: of all of them the last ones."""
         now = self.loop_time()
-        if not deliveries or deliveries[0].held_since + OLD_AFTER >= now:
+        if deliveries[0].held_since + OLD_AFTER >= now:
             return deliveries
         return deliveries[bisect_left(deliveries, now, key=lambda one: one.held_since + OLD_AFTER) :]
 
-    async def _apply_all(self, beats: list[Heartbeat], pulses: int, *, until: float) -> None:
-        """All at once; where one host's beat cannot be applied, each alone, so that it is no other host's fault."""
-        if not beats and not pulses:
-            return
+    async def _apply_all(self, deliveries: Sequence[Delivery]) -> None:
+        """All at once; what cannot be applied is found by halves, so that one host's beat is no other host's fault."""
         try:
-            await self.apply(beats, until)
-        except Exception as error:
-            if is_transient(error) or not beats:
-                raise
-            log.error("heartbeats_failed", count=len(beats), error=f"{type(error).__name__}: {error}")
-            await self.apply([], until)
-            for beat in beats:
-                await self._apply_one(beat, until)
-
-    async def _apply_one(self, beat: Heartbeat, until: float) -> None:
-        try:
-            await self.apply([beat], until)
+            await self.apply(deliveries)
         except Exception as error:
             if is_transient(error):
                 raise
-            metrics.count("heartbeats_dropped")
-            log.error("heartbeat_failed", host_id=beat.host_id, error=f"{type(error).__name__}: {error}")
+            said = f"{type(error).__name__}: {error}"
+            if len(deliveries) == 1:
+                metrics.count("heartbeats_dropped")
+                log.error("heartbeat_failed", key=deliveries[0].key, error=said)
+                return
+            log.warning("heartbeats_split", count=len(deliveries), error=said)
+            half = len(deliveries) // 2
+            await self._apply_all(deliveries[:half])
+            await self._apply_all(deliveries[half:])
 
     def newest_of(self, deliveries: Sequence[Delivery]) -> tuple[list[Heartbeat], int]:
         """The newest beat of each host by (boot, beat), one without a boot always; and how many pulses came.
@@ -159,13 +141,17 @@ class HeartbeatConsumer:
                 newest[body.host_id] = body
         return [newest[host] for host in sorted(newest)], pulses
 
-    async def apply(self, beats: list[Heartbeat], until: float) -> None:
-        """One transaction for any number of hosts; then, apart from it, how many play. Raises `HeldTooLong` where it did not begin by
-        the loop's time `until`: what it writes is dated by its beginning, however long it then waits or stands still."""
+    async def apply(self, deliveries: Sequence[Delivery]) -> None:
+        """One transaction for any number of hosts; then, apart from it, how many play. What is written is dated by the beginning of the
+        transaction, however long it then waits or stands still: who is too old by then is dropped."""
         with observe(acts.APPLY_HEARTBEATS) as seen:
             async with self.pool.transaction() as conn:
-                if self.loop_time() > until:
-                    raise HeldTooLong("heartbeats that waited for the database")
+                young = self._young(deliveries)
+                if len(young) < len(deliveries):
+                    metrics.count("heartbeats_dropped", len(deliveries) - len(young))
+                beats, pulses = self.newest_of(young)
+                if not beats and not pulses:
+                    return
                 beaten = await hosts.update_last_seen(conn, [_beat(b) for b in beats])
                 beaten = await self._make_missing(conn, beats, beaten)
                 counted = {b.host_id for b in beaten if b.counted}

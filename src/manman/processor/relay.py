@@ -24,43 +24,56 @@ MOST_HANDED = 5000  # events that are kept while a publish waits; the database h
 
 
 @dataclass(slots=True)
-class Relay:
-    """One leader's way from the outbox to `external`.
+class Known:
+    """What a leader knows beside the database, in one term and while the database answers: the last position that is `published`, until
+    it is noted; the epoch and the position after which what is `handed` over `follows`, unless it is `behind`: then something may wait
+    that is not."""
 
-    `published`: the last position that is, until it is noted. `follows`: the epoch and the position after which all that comes is handed
-    over, unless `behind`: then something may wait that was not. `refusing`: a queue refused lately; each event is then tried once.
-    """
+    term: int | None
+    published: int | None = None
+    follows: tuple[int, int] | None = None
+    handed: list[Event] = field(default_factory=list)
+    behind: bool = True
+
+
+@dataclass(slots=True)
+class Relay:
+    """One leader's way from the outbox to `external`. `refusing`: a queue refused lately; each event is then tried once."""
 
     lease: Lease
     bus: Bus
     exchange: str
     most: int = 500
-    published: int | None = None
-    follows: tuple[int, int] | None = None
-    handed: list[Event] = field(default_factory=list)
-    behind: bool = True
     refusing: bool = False
+    _known: Known = field(default_factory=lambda: Known(None))
+
+    @property
+    def known(self) -> Known:
+        """Of this term."""
+        if self._known.term != self.lease.term:
+            self.forget()
+        return self._known
+
+    def forget(self) -> None:
+        """The database was away and may come back without what it had: only what it knows counts."""
+        self._known = Known(self.lease.term)
 
     def leader(self) -> Leader | None:
         """As whom this process may number what it says; None while another one leads, as far as it knows."""
         if not self.lease.led.is_set():
             return None
-        return Leader(lease=self.lease.name, holder=self.lease.holder, published=self.published)
+        return Leader(lease=self.lease.name, holder=self.lease.holder, published=self.known.published)
 
     def hand(self, numbered: Sequence[Event]) -> None:
         """What a transaction of this process made events, once it is committed; nothing: it may have put rows into the outbox."""
-        if numbered and len(self.handed) < MOST_HANDED:
-            self.handed += numbered
+        if numbered and len(self.known.handed) < MOST_HANDED:
+            self.known.handed += numbered
         else:
             self.look()
 
     def look(self) -> None:
         """Something may wait that is not handed over."""
-        self.behind = True
-
-    def forget(self) -> None:
-        """The database was away and may come back without what it had: only what it knows counts."""
-        self.follows = self.published = None
+        self.known.behind = True
 
     async def step(self) -> bool:
         """Publish what was handed over, or number what waits and publish what is numbered; whether more may wait. Raises `Unavailable`,
@@ -69,44 +82,38 @@ class Relay:
         A failure keeps the rows: the next step begins at the last position that is known to be published. What this one published is
         noted by the next that numbers: by the time that there is more, or at the end (`finish`).
         """
-        turn = self._taken() or await self._turn(self.most)
-        self.follows = None
+        known = self.known
+        turn = _taken(known) or await self._turn(known, self.most)
+        known.follows = None
         if turn.due:
             with observe(acts.RELAY_EVENTS) as seen:
                 if turn.public:
                     await self.publish(turn.public)
                 seen.add(moved=turn.moved, published=len(turn.public))
-            self.published = turn.last
+            known.published = turn.last
         if not turn.more:
-            self.follows = turn.epoch, turn.last
-        return turn.more or self.behind or bool(self.handed)
+            known.follows = turn.epoch, turn.last
+        return turn.more or known.behind or bool(known.handed)
 
     async def finish(self) -> None:
         """Note what is published, so that the next leader need not repeat it."""
-        if self.published is not None:
-            await self._turn(0)
+        if self.known.published is not None:
+            await self._turn(self.known, 0)
 
-    def _taken(self) -> Turn | None:
-        """What was handed over, where it follows without a gap; all else is the database's to tell."""
-        if self.behind or self.follows is None:
-            return None
-        epoch, last = self.follows
-        due = sorted((event for event in self.handed if event.position > last), key=lambda event: event.position)
-        self.handed.clear()
-        if not due or due[0].epoch != epoch or due[-1].position != last + len(due):
-            return None
-        public = [event for event in due if event.row.exchange is not None]
-        return Turn(leads=True, moved=0, due=len(due), more=False, epoch=epoch, last=due[-1].position, public=public)
-
-    async def _turn(self, most: int) -> Turn:
+    async def _turn(self, known: Known, most: int) -> Turn:
         # What is handed over from here on may be missing in the answer, all before is in it.
-        self.handed.clear()
-        self.follows, self.behind = None, False
-        async with self.lease.pool.acquire() as conn:
-            turn = await events.relay(conn, most, published=self.published, lease=(self.lease.name, self.lease.holder))
+        known.handed.clear()
+        known.follows, known.behind = None, False
+        lease = self.lease.name, self.lease.holder
+        try:
+            async with self.lease.pool.acquire() as conn:
+                turn = await events.relay(conn, most, published=known.published, lease=lease)
+        except BaseException:
+            self.forget()
+            raise
         if not turn.leads:
             self.lease.lose()
-        self.published = None
+        known.published = None
         return turn
 
     async def publish(self, public: Sequence[Event]) -> None:
@@ -129,3 +136,16 @@ class Relay:
             log.warning("subscriber_refuses", type=event.row.type, event_id=event.row.event_id, position=event.position)
         self.refusing = True
         metrics.count("external_refused")
+
+
+def _taken(known: Known) -> Turn | None:
+    """What was handed over, where it follows without a gap; all else is the database's to tell."""
+    if known.behind or known.follows is None:
+        return None
+    epoch, last = known.follows
+    due = sorted((event for event in known.handed if event.position > last), key=lambda event: event.position)
+    known.handed.clear()
+    if not due or due[0].epoch != epoch or due[-1].position != last + len(due):
+        return None
+    public = [event for event in due if event.row.exchange is not None]
+    return Turn(leads=True, moved=0, due=len(due), more=False, epoch=epoch, last=due[-1].position, public=public)

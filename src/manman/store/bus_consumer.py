@@ -111,6 +111,7 @@ class PostgresConsumer:
             # What another consumer gave back lies below the mark.
             self._low, self._swept = 0, now
         async with self._home.work(hurry=True) as conn:
+            began = asyncio.get_running_loop().time()
             rows = await conn.fetch(sql["fetch"], self.queue, self._low, room, self.id)
             if not rows and not await conn.fetchval(sql["here"], self.id):
                 self.end(Unavailable(f"the consumer of queue {self.queue!r} is no longer known to the database"))
@@ -120,7 +121,7 @@ class PostgresConsumer:
             self._tag += 1
             self._low = row["id"]
             self._ids[self._tag] = row["id"]
-            self._arrived.append(_delivery(self._tag, row, now))
+            self._arrived.append(_delivery(self._tag, row, began))
 
     async def ack(self, up_to: Delivery) -> None:
         """See `bus.Consumer.ack`."""

@@ -2,7 +2,8 @@
 -- In the order given; the table's trigger wakes the relay at the commit. Where the relay's leader inserts ($3, $4: the lease and who holds
 -- it; none: somebody else), nobody numbers events now and none waits for its number, what is no command becomes events at once, as the
 -- relay's turn would make it. Positions are in commit order, because the counter is kept until the commit; a session's events are in
--- theirs, because what was said of it before is visible to whoever holds its row. What is published ($5) is written too.
+-- theirs, because what was said of it before is visible to whoever holds its row. An epoch begins before or after, not beside it: it
+-- carries over what is not published. What is published ($5) is written too, unless it is more than there is.
 WITH leads AS MATERIALIZED (
     SELECT FROM leases WHERE name = $3 AND holder = $4 AND until > clock() FOR KEY SHARE
 ), counter AS MATERIALIZED (
@@ -21,13 +22,15 @@ WITH leads AS MATERIALIZED (
     INSERT INTO events (epoch, position, id, type, at, exchange, key, body, headers, host, session, deployment, sequence, public)
     SELECT i.epoch, c.value + row_number() OVER (ORDER BY g.place), g.event_id, g.type, clock(), g.exchange, g.key, g.body, g.headers,
            g.host, g.session, g.deployment, g.sequence, g.public
-    FROM given g, counter c, installation i
+    FROM given g, counter c, (SELECT epoch FROM installation FOR SHARE) i
     WHERE g.at_once
     ORDER BY g.place
     RETURNING epoch, position, at
 ), counted AS (
     UPDATE counters
-    SET value = CASE name WHEN 'events' THEN value + (SELECT count(*) FROM numbered) ELSE greatest(value, $5::bigint) END
+    SET value = CASE WHEN name = 'events' THEN value + (SELECT count(*) FROM numbered)
+                     WHEN $5::bigint <= (SELECT value FROM counter) THEN greatest(value, $5::bigint)
+                     ELSE value END
     WHERE name IN ('events', 'published') AND EXISTS (SELECT FROM numbered)
 ), waiting AS (
     INSERT INTO outbox (event_id, type, exchange, key, body, headers, host, session, deployment, sequence, public, ttl, created_at)

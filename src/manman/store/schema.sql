@@ -58,7 +58,9 @@ CREATE FUNCTION public.outbox_wake() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
 BEGIN
-    PERFORM pg_notify('manman_outbox', '');
+    IF EXISTS (SELECT FROM inserted WHERE exchange IS DISTINCT FROM 'manman') THEN
+        PERFORM pg_notify('manman_outbox', '');
+    END IF;
     RETURN NULL;
 END $$;
 
@@ -1029,7 +1031,7 @@ CREATE TRIGGER config_revisions_stay BEFORE UPDATE ON public.config_revisions FO
 
 CREATE TRIGGER hosts_have_rows AFTER INSERT ON public.hosts FOR EACH ROW EXECUTE FUNCTION public.host_rows();
 
-CREATE TRIGGER outbox_wakes AFTER INSERT ON public.outbox FOR EACH STATEMENT EXECUTE FUNCTION public.outbox_wake();
+CREATE TRIGGER outbox_wakes AFTER INSERT ON public.outbox REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION public.outbox_wake();
 
 CREATE TRIGGER outbox_wakes_commands AFTER INSERT ON public.outbox FOR EACH ROW WHEN ((new.exchange = 'manman'::text)) EXECUTE FUNCTION public.outbox_wake_commands();
 
