@@ -151,6 +151,28 @@ async def test_when_most_fall_silent_together_they_wait_one_more_threshold(pool:
         assert all(m.mass for m in marked)
 
 
+async def test_most_fall_silent_together_though_each_was_last_heard_at_another_moment(pool: Pool) -> None:
+    async with pool.acquire() as conn:
+        made = await beating(conn, 10)
+        await good_ear(conn)
+        for place, host in enumerate(made[:6]):  # beats come each 3 s
+            await silence(conn, [host], 10.1 - place * 0.5)
+        assert await hosts.mark_offline(conn, TEN) == []
+        for place, host in enumerate(made[:6]):
+            await silence(conn, [host], 20.1 - place * 0.5)
+        marked = await hosts.mark_offline(conn, TEN)
+        assert [(m.host_id, m.mass) for m in marked] == [(host, True) for host in made[:6]]
+
+
+async def test_who_is_late_but_not_silent_is_not_marked(pool: Pool) -> None:
+    async with pool.acquire() as conn:
+        made = await beating(conn, 10)
+        await good_ear(conn)
+        await silence(conn, made[:2], 11)
+        await silence(conn, made[2:5], 9)
+        assert [m.host_id for m in await hosts.mark_offline(conn, TEN)] == made[:2]
+
+
 async def test_half_of_the_hosts_or_all_of_three_are_no_mass(pool: Pool) -> None:
     async with pool.acquire() as conn:
         made = await beating(conn, 10)

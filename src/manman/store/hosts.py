@@ -158,8 +158,8 @@ async def mark_offline(
     in the same transaction.
 
     Nothing is marked unless heartbeats come through and have for longer than threshold + reconnect (one threshold unless given).
-    When more than half of at least four are silent they wait one further threshold, and are marked with `mass`. Where more are
-    silent than `most`, `mass` hands what was said of the first ones to those that follow.
+    When more than half of at least four are silent, or nearly so, they wait one further threshold, and are marked with `mass`. Where
+    more are silent than `most`, `mass` hands what was said of the first ones to those that follow.
     """
     reconnect = threshold if reconnect is None else reconnect
     found = await conn.fetch(sql["mark_offline"], threshold, reconnect, most, mass)

@@ -50,13 +50,14 @@ ORDER BY b.host;
 
 -- name: mark_offline
 -- Judges only what could have been heard; the rows are locked with the condition, so a host that has just beaten is not marked.
--- More than half of at least four wait until the first of them has been silent for two thresholds. The first $3 of them are marked;
--- for the next ones $4 says how all were judged. By keys, not by a join: the planner takes a third of all hosts for silent.
+-- More than half of at least four wait until the first of them has been silent for two thresholds. Who fall silent at one moment were
+-- last heard at different ones, so whoever is nearly due counts too: of a threshold of 10 s, who has missed two beats.
+-- The first $3 are marked; for the next ones $4 says how all were judged. By keys, not by a join: the planner takes a third of all hosts for silent.
 WITH ear AS (
     SELECT FROM pulse WHERE last > clock() - interval '3 seconds' AND since < clock() - ($1::interval + $2::interval)
 ), silent AS MATERIALIZED (
     SELECT host, last_seen FROM host_heartbeats
-    WHERE online AND last_seen < clock() - $1::interval AND EXISTS (SELECT FROM ear)
+    WHERE online AND last_seen < clock() - 0.7 * $1::interval AND EXISTS (SELECT FROM ear)
 ), counted AS MATERIALIZED (
     -- Whether the silent are more than half: nobody need count further than to twice their number.
     SELECT count(*) AS silent, coalesce(min(last_seen) < clock() - 2 * $1::interval, false) AS waited,
@@ -67,7 +68,8 @@ WITH ear AS (
     SELECT coalesce($4::boolean, online >= 4 AND silent * 2 > online) AS mass, waited OR $4::boolean IS NOT NULL AS waited FROM counted
 ), due AS (
     SELECT host FROM host_heartbeats
-    WHERE host = ANY (ARRAY(SELECT host FROM silent WHERE (SELECT NOT mass OR waited FROM judged) ORDER BY host LIMIT $3::bigint))
+    WHERE host = ANY (ARRAY(SELECT host FROM silent WHERE last_seen < clock() - $1::interval AND (SELECT NOT mass OR waited FROM judged)
+                            ORDER BY host LIMIT $3::bigint))
       AND online AND last_seen < clock() - $1::interval
     ORDER BY host FOR UPDATE SKIP LOCKED
 ), marked AS (
