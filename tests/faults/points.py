@@ -117,12 +117,31 @@ def noted() -> None:
     wrap(attempts, "note", after=die)
 
 
+def numbered() -> None:
+    """What the leader said has its numbers, and nobody was told."""
+    wrap(batch, "apply", after=lambda done, *_: die() if done.numbered else None)
+
+
 def relay() -> None:
+    """Nothing is numbered at once, so that there is something to move."""
+    led = "EXISTS (SELECT FROM leads)"
+    assert led in outbox.sql["insert"]
+    outbox.sql["insert"] = outbox.sql["insert"].replace(led, "false")
     wrap(events, "relay", after=lambda turn, *_: die() if turn.moved else None)
 
 
 def advanced() -> None:
-    wrap(Relay, "_turn", after=lambda _turn, self, *_: die() if self.published is not None else None)
+    """What was published is noted."""
+    really = Relay._turn
+
+    async def turn(self: Any, known: Any, most: int) -> Any:
+        published = known.published
+        done = await really(self, known, most)
+        if published is not None:
+            die()
+        return done
+
+    Relay._turn = turn  # type: ignore[method-assign]
 
 
 def publishing() -> None:
@@ -164,6 +183,7 @@ POINTS: dict[str, Callable[[], None]] = {
     "committed": committed,
     "before the ack": acknowledging,
     "after the ack": acknowledged,
+    "numbered at once": numbered,
     "outbox moved": relay,
     "before publishing": publishing,
     "published in part": published_half,

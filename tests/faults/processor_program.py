@@ -20,8 +20,9 @@ from manman.events.rabbit import bus as rabbit
 from manman.events.settings import BrokerSettings
 from manman.observability import set_up_logs
 from manman.processor import batch, consumer, fold_sessions
-from manman.processor.service import Processor, Transactions
+from manman.processor.service import Processor
 from manman.processor.settings import ProcessorSettings
+from manman.processor.transactions import Transactions
 from manman.store.settings import DatabaseSettings
 
 OUT_OF_REACH = 6

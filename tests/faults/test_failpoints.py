@@ -46,7 +46,7 @@ CHAINS = (
     ("received", "decoded", "rows locked", "loaded", "folded"),
     ("messages inserted", "rows saved", "attempt noted", "before the commit"),
     ("committed", "before the ack", "after the ack"),
-    ("outbox moved", "before publishing", "published in part", "published", "advanced"),
+    ("numbered at once", "outbox moved", "before publishing", "published in part", "published", "advanced"),
     ("before commands go", "commands sent", "commands removed"),
 )
 

@@ -49,11 +49,12 @@ def _watch_messages() -> None:
         pending[id(world)] = world, [] if row is None else [row]
         return outcome
 
-    async def committed(conn: Any, world: Any, rules: Any) -> None:
-        await commit(conn, world, rules)
+    async def committed(conn: Any, world: Any, *more: Any) -> Any:
+        numbered = await commit(conn, world, *more)
         _, rows = pending.pop(id(world), (None, []))
         if rows:
             await conn.execute(SETTLED, *(list(column) for column in zip(*rows, strict=True)))
+        return numbered
 
     batch.fold = SimpleNamespace(fold=watched, conclude=condemned)  # type: ignore[attr-defined]
     batch.commit = committed
