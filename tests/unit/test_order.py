@@ -12,6 +12,7 @@ from manman.errors import Unavailable
 from manman.events import envelope
 from manman.events.bus import Delivery
 from manman.processor.arrivals import arrive
+from manman.processor.consumer import Held, Item
 from manman.processor.order import Order, Place
 from manman.processor.world import Arrived
 
@@ -99,3 +100,25 @@ async def test_a_question_that_failed_is_asked_again() -> None:
         await order.early([said(7, 5)])
     inbox.away = False
     assert await order.early([said(7, 5)]) == {0}
+
+
+def waiting(held: Held) -> list[tuple[str, int | None]]:
+    return [(arrived.journal[1] if arrived.journal else "", arrived.sequence) for _, arrived in held.waiting]
+
+
+def test_what_comes_behind_what_waits_for_it_goes_ahead() -> None:
+    def item(number: int | None, journal: str = "j") -> Item:
+        return Delivery(tag=1, exchange="manman", key="", body=b"", headers={}), said(7, number, journal)
+
+    early = Held([item(5)], tries=0, again_at=9.0, error="", early_until=15.0)
+    early.add(item(6))
+    early.add(item(1, "k"))
+    early.add(item(None))
+    assert early.again_at == 9.0
+    early.add(item(4))
+    assert early.again_at == 0.0
+    assert waiting(early) == [("j", 4), ("j", 5), ("j", 6), ("k", 1), ("", None)]
+
+    failing = Held([item(5)], tries=1, again_at=9.0, error="a bug")
+    failing.add(item(4))
+    assert (waiting(failing), failing.again_at) == ([("j", 5), ("j", 4)], 9.0)

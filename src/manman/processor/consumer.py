@@ -67,6 +67,14 @@ class Held:
     error: str
     early_until: float | None = None
 
+    def add(self, item: Item) -> None:
+        """Behind what waits. Ahead of what came too early, where it is earlier in the same journal: that waits for it."""
+        if self.early_until is not None and _precedes(item[1], self.waiting[0][1]):
+            self.waiting.insert(0, item)
+            self.again_at = 0.0
+        else:
+            self.waiting.append(item)
+
 
 @dataclass(slots=True)
 class EventConsumer:
@@ -186,7 +194,7 @@ class EventConsumer:
             if held is None:
                 free.append(item)
             else:
-                held.waiting.append(item)
+                held.add(item)
         return free
 
     async def _settle_sides(self, part: list[Item]) -> list[Item]:
@@ -321,6 +329,16 @@ def _host(arrived: Arrived) -> HostId | None:
 
 def _is_of_any_host(item: Item) -> bool:
     return item[1].message is not None and item[1].host_id is None
+
+
+def _precedes(one: Arrived, other: Arrived) -> bool:
+    return (
+        one.journal is not None
+        and one.journal == other.journal
+        and one.sequence is not None
+        and other.sequence is not None
+        and one.sequence < other.sequence
+    )
 
 
 def _name_of(item: Item) -> str:
