@@ -168,7 +168,6 @@ def host_offline(
     *,
     cause: str | None = None,
     number: int | None = None,
-    previous_status: str = "online",
 ) -> OutboxRow:
     """`manman.host.offline`: it said goodbye."""
     body = HostEvent(
@@ -176,7 +175,7 @@ def host_offline(
         host=names.name,
         status="offline",
         at=now,
-        previous_status=previous_status,
+        previous_status="online",
         labels=dict(names.labels),
         agent_version=names.agent_version,
         cause=cause,

@@ -370,8 +370,7 @@ def host_moved(moved: HostMoved, names: Names, live: list[Session], world: World
         if moved.from_ is Presence.NEW:
             return [row]
         return [row, *(_reachable(s, names, moved, now, chance) for s in live)]
-    previous = moved.from_.value
-    row = announce.host_offline(moved.host_id, called, now, chance, cause=moved.cause, previous_status=previous)
+    row = announce.host_offline(moved.host_id, called, now, chance, cause=moved.cause)
     last_seen = moved.last_seen or now
     return [
         row,
