@@ -21,6 +21,7 @@ from manman.events.rabbit import bus as rabbit
 WORLD = World()
 BASELINE_EVENTS = 3000
 PARTITIONS = 2
+LONG = {"PREFETCH": "2000", "BATCH_MAX": "1000"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +44,9 @@ class Run:
 
 
 def measure() -> list[Figure]:
-    """Rounds of (c) limit, (a) this processor, also with partitions, (b) one at a time, (d) least, (e) rows; medians with their spread."""
+    """Rounds of (c) limit, (a) this processor, also with partitions and with long batches, (b) one at a time, (d) least, (e) rows."""
     rounds = [asyncio.run(one_round()) for _ in range(REPEATS)]
-    limit, ours, split, single, least = ([runs[i] for runs, _ in rounds] for i in range(5))
+    limit, ours, split, long, single, least = ([runs[i] for runs, _ in rounds] for i in range(6))
     alone = [written for _, written in rounds]
     against_b = [a.rate / b.rate for a, b in zip(ours, single, strict=True)]
     against_c = [a.rate / c.rate for a, c in zip(ours, limit, strict=True)]
@@ -56,6 +57,7 @@ def measure() -> list[Figure]:
     return [
         _rate("(a) this processor", ours),
         _rate(f"(a) with {PARTITIONS} partitions, all with the one processor", split),
+        _rate(f"(a) with {' '.join(f'{name}={value}' for name, value in LONG.items())}", long),
         _rate("(b) one at a time, a transaction and a confirmed publish each", single),
         _rate("(c) consume and acknowledge, doing nothing", limit),
         _rate("(d) the least that can be done with an event", least),
@@ -80,12 +82,13 @@ def _rate(what: str, runs: Sequence[Run]) -> Figure:
     return median(what, [run.rate for run in runs], "events/s")
 
 
-async def one_round() -> tuple[tuple[Run, Run, Run, Run, Run], float]:
-    """Fresh database and vhost for each of the five; and what the first of ours' rows cost alone."""
+async def one_round() -> tuple[tuple[Run, ...], float]:
+    """Fresh database and vhost for each of the six; and what the first of ours' rows cost alone."""
     limit, where = await _limit(), await place(WORLD)
     mine = await ours(WORLD, where=where)
     written = await rows.alone(where, WORLD)
-    return (limit, mine, await ours(WORLD, PARTITIONS), await _single(), await _least()), written
+    split, long = await ours(WORLD, PARTITIONS), await ours(WORLD, **LONG)
+    return (limit, mine, split, long, await _single(), await _least()), written
 
 
 async def _limit() -> Run:
@@ -110,7 +113,7 @@ async def _least() -> Run:
     return _told(await asyncio.to_thread(_run, "bench.least", where.broker, where.database, str(count)))
 
 
-async def ours(world: World, partitions: int = 1, where: Place | None = None) -> Run:
+async def ours(world: World, partitions: int = 1, where: Place | None = None, **settings: str) -> Run:
     """From the first message on `external` to the last, with everything on: history, inbox, outbox, confirms."""
     where = where or await place(world)
     if partitions > 1:
@@ -119,7 +122,7 @@ async def ours(world: World, partitions: int = 1, where: Place | None = None) ->
     else:
         await load(where.broker, stream(world))
     recorder = await rabbit.connect(where.broker, topology=recording())
-    child = start_processor(where)
+    child = start_processor(where, **settings)
     seen, began, last = 0, 0.0, 0.0
     before = Cost(0, 0, 0)
     try:

@@ -9,7 +9,8 @@ import pytest
 from manman.events.bus import Delivery
 from manman.events.codec import encode_body
 from manman.events.contracts import Heartbeat, Pulse
-from manman.processor.heartbeats import OLD_AFTER, HeartbeatConsumer
+from manman.events.settings import BrokerSettings
+from manman.processor.heartbeats import OLD_AFTER, SLOW_FROM, HeartbeatConsumer
 
 
 class Written(Exception):
@@ -24,6 +25,7 @@ class Clocked:
         self.now, self.waits = 100.0, list(waits)
         self.waiting: list[Delivery] = []
         self.acked: list[int] = []
+        self.asked: list[int] = []
         self.applied: list[list[int]] = []
 
     def held(self, seconds: float, host: int | None) -> None:
@@ -40,7 +42,8 @@ class Clocked:
         )
         self.waiting.append(made)
 
-    async def get_batch(self, *_: Any) -> list[Delivery]:
+    async def get_batch(self, most: int, *_: Any) -> list[Delivery]:
+        self.asked.append(most)
         return self.waiting
 
     async def ack(self, up_to: Delivery) -> None:
@@ -63,19 +66,23 @@ def written(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("manman.store.hosts.update_last_seen", note)
 
 
-async def stepped(clocked: Clocked) -> list[list[int]]:
-    """One step; what was to be written, by transaction, up to the first of them."""
+def consumer_of(clocked: Clocked, prefetch: int = 500) -> HeartbeatConsumer:
+    """What takes the beats of this one."""
     anything: Any = None
-    consumer = HeartbeatConsumer(
+    return HeartbeatConsumer(
         bus=anything,
         queue="beats",
-        prefetch=500,
+        prefetch=prefetch,
         pool=clocked,  # type: ignore[arg-type]
         rules=anything,
         backoff=anything,
         loop_time=lambda: clocked.now,
     )
-    await consumer.step(clocked)  # type: ignore[arg-type]
+
+
+async def stepped(clocked: Clocked) -> list[list[int]]:
+    """One step; what was to be written, by transaction, up to the first of them."""
+    await consumer_of(clocked).step(clocked)  # type: ignore[arg-type]
     assert clocked.acked == [len(clocked.waiting)]
     return clocked.applied[:1]
 
@@ -132,3 +139,26 @@ async def test_one_hosts_poison_is_no_other_hosts_fault(monkeypatch: pytest.Monk
     monkeypatch.setattr(HeartbeatConsumer, "apply", apply)
     await stepped(clocked)
     assert sorted(settled) == sorted(f"health.heartbeat.{host}" for host in range(1, 251) if host != 7)
+
+
+async def test_half_is_taken_at_once_and_all_after_a_slow_step(written: None) -> None:
+    clocked = Clocked(SLOW_FROM + 0.1, SLOW_FROM + 0.1, 0.1)
+    clocked.held(0, 1)
+    consumer = consumer_of(clocked)
+    for _ in range(4):
+        await consumer.step(clocked)  # type: ignore[arg-type]
+        clocked.waiting.clear()
+        clocked.held(0, 1)
+    assert clocked.asked == [250, 500, 500, 250]
+
+
+async def test_one_at_a_time_where_that_is_asked_for(written: None) -> None:
+    clocked = Clocked()
+    clocked.held(0, 1)
+    await consumer_of(clocked, BrokerSettings(prefetch=1).heartbeat_prefetch).step(clocked)  # type: ignore[arg-type]
+    assert clocked.asked == [1]
+
+
+@pytest.mark.parametrize(("events", "beats"), [(1, 1), (2, 16), (500, 4000), (65535, 65535)])
+def test_many_more_beats_than_events_may_be_held(events: int, beats: int) -> None:
+    assert BrokerSettings(prefetch=events).heartbeat_prefetch == beats

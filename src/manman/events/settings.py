@@ -6,6 +6,9 @@ import msgspec
 
 from manman.events import topics
 
+MOST_UNSETTLED = 65_535  # of a channel, by the protocol
+BEATS_FOR_AN_EVENT = 8  # that may be held
+
 
 class BrokerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Where the broker is and how its queues are called; names equal the variables, lower-cased."""
@@ -22,11 +25,18 @@ class BrokerSettings(msgspec.Struct, frozen=True, kw_only=True):
     )
     external_exchange: Annotated[str, msgspec.Meta(description="The exchange for other domains.")] = topics.EXTERNAL
     prefetch: Annotated[
-        int, msgspec.Meta(ge=1, le=65535, description="The most messages that a consumer holds unacknowledged.")
+        int,
+        msgspec.Meta(ge=1, le=MOST_UNSETTLED, description="The most messages that a consumer holds unacknowledged."),
     ] = 500
     batch_max: Annotated[
         int, msgspec.Meta(ge=1, le=10000, description="The most messages applied in one transaction.")
     ] = 500
+
+    @property
+    def heartbeat_prefetch(self) -> int:
+        """The most heartbeats that the processor holds unacknowledged: they are many and small, and in whatever order they return
+        means nothing. One at a time where that is asked for."""
+        return 1 if self.prefetch == 1 else min(MOST_UNSETTLED, BEATS_FOR_AN_EVENT * self.prefetch)
 
 
 class AdminSettings(msgspec.Struct, frozen=True, kw_only=True):

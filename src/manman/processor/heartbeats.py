@@ -4,6 +4,7 @@ Only a pair (boot, beat) above the known one counts. One that brings an absent h
 report; an older boot, or the known one in another life, is answered by a report request with a boot to go above. Every batch, the
 processor's own pulse included, touches the ear by which the sweep knows that silence means something. Nothing here is ever a dead
 letter. What this process has held for longer than 2 s is dropped, pulses too: it may have stood still, and its hosts may be gone.
+While half of what it may hold is applied, the other half arrives.
 """
 
 import asyncio
@@ -32,6 +33,7 @@ from manman.store.pool import Connection, Pool
 
 log = get_logger(__name__)
 OLD_AFTER = 2.0  # seconds that a message may be held inside this process
+SLOW_FROM = OLD_AFTER / 4  # seconds that a step takes
 SAY_UNKNOWN_EVERY = 60.0
 CLOCK_MAY_DIFFER = timedelta(seconds=60)
 WAIT = timedelta(seconds=1)
@@ -55,6 +57,7 @@ class HeartbeatConsumer:
     clocks_off: set[HostId] = field(default_factory=set)
     sampled: set[HostId] = field(default_factory=set)
     sampled_at: int = 0
+    slow: bool = False
 
     async def run(self, stop: asyncio.Event) -> None:
         """Consume until `stop`. While the database is away beats are dropped: newer ones follow."""
@@ -75,11 +78,22 @@ class HeartbeatConsumer:
                 await self.backoff.wait(stop)
 
     async def step(self, consumer: Consumer) -> None:
-        """Take all that is there, apply the newest of each host, acknowledge; what is too old is dropped. Nothing is left to grow old
-        behind it: a slow database would then take only what is about to be too old."""
-        deliveries = await consumer.get_batch(self.prefetch, self.linger, WAIT)
+        """Take what is there, apply the newest of each host, acknowledge; what is too old is dropped.
+
+        At most half of what may be held is taken, so that the broker need not wait for this process nor this process for the broker;
+        all of it where the last step was slow: what is left would grow old behind it, and only what is about to be too old be taken.
+        """
+        most = self.prefetch if self.slow else max(1, self.prefetch // 2)
+        deliveries = await consumer.get_batch(most, self.linger, WAIT)
         if not deliveries:
             return
+        began = self.loop_time()
+        try:
+            await self._settle(consumer, deliveries)
+        finally:
+            self.slow = self.loop_time() - began > SLOW_FROM
+
+    async def _settle(self, consumer: Consumer, deliveries: Sequence[Delivery]) -> None:
         try:
             await self._apply_all(deliveries)
         except Exception as error:
