@@ -174,7 +174,7 @@ class EventConsumer:
         early: set[int] = await self._patiently(self.order.early, arrived)
         free = []
         for position, item in enumerate(batch):
-            host = _host(item[1])
+            host = item[1].host_id
             if position in early and host not in self.held:
                 now = self.loop_time()
                 until = now + PREDECESSOR_PATIENCE
@@ -190,7 +190,7 @@ class EventConsumer:
             return batch
         free = []
         for item in batch:
-            held = self.held.get(_host(item[1]))
+            held = self.held.get(item[1].host_id)
             if held is None:
                 free.append(item)
             else:
@@ -202,7 +202,7 @@ class EventConsumer:
         sides: tuple[list[Item], list[Item]] = ([], [])
         if len(part) >= SIDE_BY_SIDE_FROM and self.side_by_side() and not any(map(_is_of_any_host, part)):
             for item in part:
-                sides[(_host(item[1]) or 0) % 2].append(item)
+                sides[(item[1].host_id or 0) % 2].append(item)
         if not all(sides):
             return await self._settle(part)
         # Both are waited for, also where one ends by an error: nothing may go on behind this consumer's back.
@@ -264,7 +264,7 @@ class EventConsumer:
         arrived = part[0][1]
         said = f"{type(error).__name__}: {error}"
         log.error("message_failed", key=arrived.key, **told(error))
-        self.held[_host(arrived)] = Held(
+        self.held[arrived.host_id] = Held(
             waiting=list(part), tries=1, again_at=self.loop_time() + RETRY_AFTER, error=said
         )
         return []
@@ -304,7 +304,7 @@ class EventConsumer:
             held.again_at = self.loop_time() + RETRY_AFTER
             return True
         if early:
-            log.warning("predecessor_never_came", queue=self.queue, key=arrived.key, host_id=_host(arrived))
+            log.warning("predecessor_never_came", queue=self.queue, key=arrived.key, host_id=arrived.host_id)
         held.early_until = None
         return False
 
@@ -321,10 +321,6 @@ class EventConsumer:
         why = Refusal("kills_the_process", f"its processing failed or ended the processor {TRIES} times")
         await self.ways.condemn(item[1], why, notes)
         return True
-
-
-def _host(arrived: Arrived) -> HostId | None:
-    return arrived.host_id
 
 
 def _is_of_any_host(item: Item) -> bool:
