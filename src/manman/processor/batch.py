@@ -321,8 +321,8 @@ async def _announcements(conn: Connection, world: World) -> list[OutboxRow]:
     """Every transition and every host that came or went, with names joined once."""
     hosts_moved = [moved for moved in world.hosts_moved if moved.is_announced]
     away = {m.host_id for m in hosts_moved}
-    live = await _live(conn, world, away) if away else []
-    concerned = {m.after.id for m in world.moved} | {s.id for s in live}
+    live = await _live(conn, world, away) if away else {}
+    concerned = {m.after.id for m in world.moved} | {s.id for sessions in live.values() for s in sessions}
     names = await _names(conn, world, concerned, away)
     rows = announce.announce(world.moved, names, world.now, world.chance)
     rows += [
@@ -330,15 +330,19 @@ async def _announcements(conn: Connection, world: World) -> list[OutboxRow]:
         for m in world.deployments_moved
     ]
     for moved in hosts_moved:
-        rows += host_moved(moved, names, [s for s in live if s.host_id == moved.host_id], world)
+        rows += host_moved(moved, names, live.get(moved.host_id, []), world)
     return rows
 
 
-async def _live(conn: Connection, world: World, hosts: set[HostId]) -> list[Session]:
-    """The live sessions of these hosts as they are after this batch: one that it ended is not said to be reachable."""
+async def _live(conn: Connection, world: World, hosts: set[HostId]) -> dict[HostId, list[Session]]:
+    """The live sessions of each of these hosts as they are after this batch: one that it ended is not said to be reachable."""
     rows = {s.id: s for s in await batches.lock_live_on_hosts(conn, hosts)}
     rows |= {s.id: s for s in world.sessions.values() if s.host_id in hosts}
-    return [rows[s] for s in sorted(rows) if rows[s].status in LIVE]
+    live: dict[HostId, list[Session]] = {}
+    for session in (rows[s] for s in sorted(rows)):
+        if session.status in LIVE:
+            live.setdefault(session.host_id, []).append(session)
+    return live
 
 
 async def _names(conn: Connection, world: World, sessions: set[SessionId], hosts: set[HostId]) -> Names:
