@@ -75,8 +75,8 @@ def _watch_beats() -> None:
         delivered.update((beat.host_id, time.monotonic()) for beat in beats)
         return beats, pulses
 
-    async def updated(conn: Any, beats: Any) -> Any:
-        beaten = await update(conn, beats)
+    async def updated(conn: Any, beats: Any, **more: Any) -> Any:
+        beaten = await update(conn, beats, **more)
         counted = [one.host_id for one in beaten if one.counted]
         if counted:
             await conn.execute(BEATEN, counted, [time.monotonic() - delivered[host] for host in counted])

@@ -68,7 +68,7 @@ STATEMENTS: dict[str, tuple[str, list[Any]]] = {
         hosts.sql["update_status_and_last_seen"],
         [IDS, [True] * 3, IDS, IDS, [AT] * 3, NOTHING, NOTHING, NOTHING],
     ),
-    "hosts.update_last_seen": (hosts.sql["update_last_seen"], [IDS, IDS, IDS, IDS, IDS, ["journal"] * 3]),
+    "hosts.update_last_seen": (hosts.sql["update_last_seen"], [IDS, IDS, IDS, IDS, IDS, ["journal"] * 3, 250]),
     "hosts.add_history": (
         hosts.sql["add_history"],
         [IDS, ["online"] * 3, ["offline"] * 3, [AT] * 3, ["x"] * 3, NOTHING],

@@ -31,6 +31,10 @@ async def beating(conn: Connection, many: int) -> list[HostId]:
     return made
 
 
+def beat(host: HostId, number: int) -> Beat:
+    return Beat(host_id=host, boot=1, beat=number)
+
+
 async def silence(conn: Connection, silent: list[HostId], seconds: float) -> None:
     await conn.execute(
         "UPDATE host_heartbeats SET last_seen = clock() - $2 * interval '1 second' WHERE host = ANY ($1::bigint[])",
@@ -211,6 +215,27 @@ async def test_a_beat_of_a_host_whose_row_is_held_is_passed_over_and_holds_up_no
             assert counted.counted
         (counted,) = await hosts.update_last_seen(conn, [Beat(host_id=held, boot=1, beat=3)])
         assert counted.counted
+
+
+async def test_no_more_than_so_many_return_together_and_the_others_with_their_next_beat(pool: Pool) -> None:
+    async with pool.acquire() as conn:
+        online, superseded, *absent = await beating(conn, 6)
+        await conn.execute("UPDATE host_heartbeats SET online = false, boot = 1 WHERE host <> $1", online)
+        await conn.execute("UPDATE host_heartbeats SET boot = 9 WHERE host = $1", superseded)
+        everybody = [absent[3], online, absent[1], superseded, absent[0], absent[2]]
+        before = await conn.fetch(
+            "SELECT * FROM host_heartbeats WHERE host = ANY ($1::bigint[]) ORDER BY 1", absent[2:]
+        )
+        told = {b.host_id: b for b in await hosts.update_last_seen(conn, [beat(h, 2) for h in everybody], back=2)}
+        assert [h for h in everybody if told[h].counted] == [online, absent[1], absent[0]]
+        assert [h for h in everybody if told[h].postponed] == [absent[3], absent[2]]
+        assert not told[superseded].counted and told[superseded].known_boot == 9
+        assert all(b.known for b in told.values()) and not any(told[h].returned for h in absent[2:])
+        after = await conn.fetch("SELECT * FROM host_heartbeats WHERE host = ANY ($1::bigint[]) ORDER BY 1", absent[2:])
+        assert before == after
+        again = await hosts.update_last_seen(conn, [beat(h, 3) for h in everybody], back=2)
+        assert [b.host_id for b in again if b.returned] == [absent[3], absent[2]]
+        assert not any(b.postponed for b in again)
 
 
 async def test_two_sweeps_at_once_mark_each_host_once(pool: Pool) -> None:

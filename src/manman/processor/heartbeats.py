@@ -82,6 +82,7 @@ class HeartbeatConsumer:
 
         At most half of what may be held is taken, so that the broker need not wait for this process nor this process for the broker;
         all of it where the last step was slow: what is left would grow old behind it, and only what is about to be too old be taken.
+        That makes no step slower by much: a beat of a host that is here costs microseconds, and how many come back in one is bounded.
         """
         most = self.prefetch if self.slow else max(1, self.prefetch // 2)
         deliveries = await consumer.get_batch(most, self.linger, WAIT)
@@ -130,7 +131,8 @@ class HeartbeatConsumer:
     def newest_of(self, deliveries: Sequence[Delivery]) -> tuple[list[Heartbeat], int]:
         """The newest beat of each host by (boot, beat), one without a boot always; and how many pulses came.
 
-        Looked at from the last: under a key that names its host what came before it need not even be decoded.
+        Looked at from the last: under a key that names its host what came before it need not even be decoded. Where beats returned in
+        another order an older one may hide the newest for this batch: it counts no more than it would alone, and the next corrects it.
         """
         newest: dict[HostId, Heartbeat] = {}
         done: set[str] = set()
@@ -178,8 +180,8 @@ class HeartbeatConsumer:
             if players:
                 async with self.pool.transaction() as conn:
                     await heartbeats.set_players(conn, players)
-            returned = sum(1 for b in beaten if b.returned)
-            seen.add(hosts=len(beats), counted=len(counted), returned=returned)
+            postponed = sum(b.postponed for b in beaten)
+            seen.add(hosts=len(beats), counted=len(counted), returned=_returned(beaten), postponed=postponed)
         self._tell(fresh)
         self._tell_clocks(fresh, now)
 
@@ -195,15 +197,15 @@ class HeartbeatConsumer:
             if self.loop_time() - self.unknown_said > SAY_UNKNOWN_EVERY:
                 self.unknown_said = self.loop_time()
                 log.warning("heartbeat_of_unknown_host", host_ids=sorted(unknown)[:10], count=len(unknown))
-        again = await hosts.update_last_seen(conn, [_beat(b) for b in beats if b.host_id in made])
+        back = hosts.BACK_TOGETHER - _returned(beaten)
+        again = await hosts.update_last_seen(conn, [_beat(b) for b in beats if b.host_id in made], back=back)
         return [b for b in beaten if b.known] + again
 
     async def _answer(self, conn: Connection, beaten: list[Beaten], beats: dict[HostId, Heartbeat]) -> None:
         """Announce who came back, and ask for a report whoever did or beats under an older boot."""
         returned = [b for b in beaten if b.returned]
-        old = {
-            b.host_id: boot for b in beaten if not b.counted and (boot := _to_exceed(beats[b.host_id], b)) is not None
-        }
+        passed = [b for b in beaten if not b.counted and not b.postponed]
+        old = {b.host_id: boot for b in passed if (boot := _to_exceed(beats[b.host_id], b)) is not None}
         if not returned and not old:
             return
         known, now = await batches.read_hosts(conn, old.keys() | {b.host_id for b in returned})
@@ -274,6 +276,10 @@ def _exceeds(earlier: Heartbeat, known: Heartbeat) -> bool:
     if earlier.boot is None or known.boot is None:
         return False
     return (earlier.boot, earlier.beat or 0) > (known.boot, known.beat or 0)
+
+
+def _returned(beaten: Iterable[Beaten]) -> int:
+    return sum(b.returned for b in beaten)
 
 
 def _to_exceed(body: Heartbeat, said: Beaten) -> int | None:

@@ -15,6 +15,7 @@ from manman.store.pool import Connection, Row
 from manman.store.sql import load
 
 sql = load(__name__)
+BACK_TOGETHER = 250  # hosts that return in one statement
 
 
 class Beat(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -30,7 +31,8 @@ class Beat(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Beaten(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What became of a heartbeat. `was` is what the row said before; `counted` whether it was above the known pair.
+    """What became of a heartbeat. `was` is what the row said before; `counted` whether it was above the known pair; `postponed` that it
+    was, and was left for the next one to say, since enough others returned with it.
 
     `known_boot`, `known_journal` and `last_seen`, as the row said before, are told of those that did not count or brought their host
     back.
@@ -39,6 +41,7 @@ class Beaten(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     host_id: HostId
     known: bool
     counted: bool
+    postponed: bool = False
     was: Presence = Presence.NEW
     known_boot: int = 0
     known_journal: str | None = None
@@ -82,11 +85,12 @@ async def update_status_and_last_seen(conn: Connection, rows: Sequence[Heard]) -
     return [HostId(row["host"]) for row in await conn.fetch(sql["update_status_and_last_seen"], *columns)]
 
 
-async def update_last_seen(conn: Connection, beats: Sequence[Beat]) -> list[Beaten]:
+async def update_last_seen(conn: Connection, beats: Sequence[Beat], *, back: int = BACK_TOGETHER) -> list[Beaten]:
     """Takes one heartbeat of each host, in one statement that updates in place; tells what became of each, in the order given.
 
     The caller announces who `returned`, and answers one that did not count with a request for a report. A beat whose host's row
-    somebody else holds right now does not count either: the next one will.
+    somebody else holds right now does not count either: the next one will. No more than `back` absent hosts come back, by id; the
+    others are `postponed`: nothing of them is written. Their next beat counts, for those before them are here by then.
     """
     if not beats:
         return []
@@ -98,6 +102,7 @@ async def update_last_seen(conn: Connection, beats: Sequence[Beat]) -> list[Beat
         [beat.live_count for beat in beats],
         [beat.live_xor for beat in beats],
         [beat.journal for beat in beats],
+        back,
     )
     special = {row["host"]: row for row in found}
     return [
@@ -113,6 +118,7 @@ def _beaten(row: Row) -> Beaten:
         host_id=HostId(row["host"]),
         known=row["known"],
         counted=row["counted"],
+        postponed=row["postponed"],
         was=_was(row),
         known_boot=row["boot"] or 0,
         known_journal=row["journal"],

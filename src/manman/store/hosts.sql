@@ -10,13 +10,17 @@ RETURNING b.host;
 -- name: update_last_seen
 -- Only what is above the known (boot, beat) counts; who has no boot never reports, so none is waited for; without a boot it is always
 -- the newest. The rows are locked in key order first; one that is held right now (its host's report is applied) is passed over, so that
--- nobody else's beat waits. Told are those of whom there is something to tell, few of many.
+-- nobody else's beat waits. Of those whom theirs would bring back the first $7 come back: each is announced with its sessions, and the
+-- transaction stays short. Told are those of whom there is something to tell, few of many.
 WITH said AS (
     SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[])
          AS u (host, boot, beat, live_count, live_xor, journal)
 ), known AS (
     SELECT b.host, b.online, b.boot, b.beat, b.last_seen, b.journal FROM host_heartbeats b
     WHERE b.host IN (SELECT host FROM said) ORDER BY b.host FOR UPDATE SKIP LOCKED
+), postponed AS MATERIALIZED (
+    SELECT k.host FROM known k JOIN said s ON s.host = k.host
+    WHERE NOT k.online AND (s.boot IS NULL OR (s.boot, s.beat) > (k.boot, k.beat)) ORDER BY k.host OFFSET $7::bigint
 ), beaten AS (
     UPDATE host_heartbeats b
     SET online = true, last_seen = clock(),
@@ -26,11 +30,11 @@ WITH said AS (
         returned_at = CASE WHEN NOT k.online AND k.last_seen IS NOT NULL AND coalesce(s.boot, b.boot) > 0 THEN clock()
                            ELSE b.returned_at END
     FROM said s JOIN known k ON k.host = s.host
-    WHERE b.host = k.host AND (s.boot IS NULL OR (s.boot, s.beat) > (k.boot, k.beat))
+    WHERE b.host = k.host AND (s.boot IS NULL OR (s.boot, s.beat) > (k.boot, k.beat)) AND k.host NOT IN (SELECT host FROM postponed)
     RETURNING b.host
 )
 SELECT s.host, k.host IS NOT NULL OR EXISTS (SELECT FROM host_heartbeats h WHERE h.host = s.host) AS known,
-       b.host IS NOT NULL AS counted, k.online, k.boot, k.beat, k.last_seen, k.journal
+       b.host IS NOT NULL AS counted, s.host IN (SELECT host FROM postponed) AS postponed, k.online, k.boot, k.beat, k.last_seen, k.journal
 FROM said s LEFT JOIN known k ON k.host = s.host LEFT JOIN beaten b ON b.host = s.host
 WHERE k.host IS NULL OR NOT k.online OR b.host IS NULL;
 
