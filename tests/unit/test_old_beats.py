@@ -1,15 +1,19 @@
 """Heartbeats that this process has held for longer than 2 s: it stood still, or waited for its database."""
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
+import structlog
 
+from manman.errors import Unavailable
 from manman.events.bus import Delivery
 from manman.events.codec import encode_body
 from manman.events.contracts import Heartbeat, Pulse
 from manman.events.settings import BrokerSettings
+from manman.observability import metrics
+from manman.processor.halving import COMMON_FROM
 from manman.processor.heartbeats import OLD_AFTER, SLOW_FROM, HeartbeatConsumer
 
 
@@ -80,6 +84,18 @@ def consumer_of(clocked: Clocked, prefetch: int = 500) -> HeartbeatConsumer:
     )
 
 
+def counted() -> float:
+    return metrics.REGISTRY.get_sample_value("manman_notices_total", {"what": "heartbeats_dropped"}) or 0.0
+
+
+async def dropped(clocked: Clocked) -> int:
+    """How many one step counts as dropped, whatever it raises."""
+    before = counted()
+    with suppress(Written, Unavailable):
+        await consumer_of(clocked).step(clocked)  # type: ignore[arg-type]
+    return int(counted() - before)
+
+
 async def stepped(clocked: Clocked) -> list[list[int]]:
     """One step; what was to be written, by transaction, up to the first of them."""
     await consumer_of(clocked).step(clocked)  # type: ignore[arg-type]
@@ -129,16 +145,72 @@ async def test_one_hosts_poison_is_no_other_hosts_fault(monkeypatch: pytest.Monk
         clocked.held(0.5, host)
     settled: list[str] = []
 
-    async def apply(self: HeartbeatConsumer, deliveries: Sequence[Delivery]) -> None:
+    async def apply(self: HeartbeatConsumer, deliveries: Sequence[Delivery], _: Any) -> int:
         clocked.now += 0.01
         keys = [one.key for one in self._young(deliveries)]
         if "health.heartbeat.7" in keys:
             raise Written
         settled.extend(keys)
+        return len(keys)
 
     monkeypatch.setattr(HeartbeatConsumer, "apply", apply)
-    await stepped(clocked)
+    assert await dropped(clocked) == 1
     assert sorted(settled) == sorted(f"health.heartbeat.{host}" for host in range(1, 251) if host != 7)
+
+
+async def test_what_was_too_old_is_counted_once_whatever_becomes_of_the_others(written: None) -> None:
+    clocked = Clocked()
+    for host in range(1, 5):
+        clocked.held(OLD_AFTER + 0.1, host)
+    for host in range(5, 9):
+        clocked.held(0, host)  # each of them fails
+    assert await dropped(clocked) == 8
+
+
+async def test_what_a_database_that_is_away_makes_too_old_is_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(*_: Any, **__: Any) -> Any:
+        clocked.now += OLD_AFTER
+        raise Unavailable("the database is away")
+
+    monkeypatch.setattr("manman.store.hosts.update_last_seen", away)
+    clocked = Clocked()
+    clocked.held(OLD_AFTER + 0.1, 1)
+    clocked.held(0.5, 2)
+    assert await dropped(clocked) == 2
+    assert clocked.acked == [2]
+
+
+async def test_what_fails_for_a_moment_returns_and_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(*_: Any, **__: Any) -> Any:
+        raise Unavailable("the database is away")
+
+    monkeypatch.setattr("manman.store.hosts.update_last_seen", away)
+    clocked = Clocked()
+    clocked.held(OLD_AFTER + 0.1, 1)
+    clocked.held(0.5, 2)
+    assert await dropped(clocked) == 0
+    assert clocked.acked == []
+
+
+async def test_a_bug_common_to_all_beats_drops_the_batch_after_a_few_and_is_told_once(
+    written: None,
+) -> None:
+    clocked = Clocked()
+    for host in range(1, 2001):
+        clocked.held(0, host)
+    consumer = consumer_of(clocked)
+    with structlog.testing.capture_logs() as lines:
+        for _ in range(3):
+            with pytest.raises(Written):  # the loop tells it, and waits longer each time
+                await consumer.step(clocked)  # type: ignore[arg-type]
+    assert len(clocked.applied) < 3 * 5 * COMMON_FROM
+    assert clocked.acked == [2000] * 3
+    assert [line["event"] for line in lines if line["log_level"] != "debug"] == [
+        "apply_heartbeats",
+        "heartbeat_failed",
+        "apply_heartbeats",
+        "apply_heartbeats",
+    ]
 
 
 async def test_half_is_taken_at_once_and_all_after_a_slow_step(written: None) -> None:

@@ -20,11 +20,12 @@ from manman.errors import Malformed, is_transient
 from manman.events import codec
 from manman.events.bus import Bus, Consumer, Delivery
 from manman.events.contracts import Counts, Heartbeat
-from manman.observability import acts, get_logger, metrics, observe
+from manman.observability import Seen, acts, get_logger, metrics, observe
 from manman.processor import batch
 from manman.processor.backoff import Backoff
 from manman.processor.batch import Rules
 from manman.processor.failing import told
+from manman.processor.halving import Halving
 from manman.processor.world import World
 from manman.store import batches, heartbeats, hosts
 from manman.store.heartbeats import Sample
@@ -34,7 +35,7 @@ from manman.store.pool import Connection, Pool
 log = get_logger(__name__)
 OLD_AFTER = 2.0  # seconds that a message may be held inside this process
 SLOW_FROM = OLD_AFTER / 4  # seconds that a step takes
-SAY_UNKNOWN_EVERY = 60.0
+SAY_EVERY = 60.0  # seconds
 CLOCK_MAY_DIFFER = timedelta(seconds=60)
 WAIT = timedelta(seconds=1)
 
@@ -53,7 +54,7 @@ class HeartbeatConsumer:
     loop_time: Callable[[], float]
     linger: timedelta = timedelta(0)
     told: dict[HostId, Counts] = field(default_factory=dict)
-    unknown_said: float = float("-inf")
+    said: dict[str, float] = field(default_factory=dict)
     clocks_off: set[HostId] = field(default_factory=set)
     sampled: set[HostId] = field(default_factory=set)
     sampled_at: int = 0
@@ -95,14 +96,34 @@ class HeartbeatConsumer:
             self.slow = self.loop_time() - began > SLOW_FROM
 
     async def _settle(self, consumer: Consumer, deliveries: Sequence[Delivery]) -> None:
+        """What fails for a moment returns and comes again while any of it is young; all else is acknowledged, applied or not."""
+        tried = Halving(self.apply)
         try:
-            await self._apply_all(deliveries)
+            with observe(acts.APPLY_HEARTBEATS) as seen:
+                await tried.apply_all(deliveries, seen)
         except Exception as error:
             if not is_transient(error) or not self._young(deliveries):
-                metrics.count("heartbeats_dropped", len(deliveries))
-                await consumer.ack(deliveries[-1])
+                await self._acknowledge(consumer, deliveries, tried)
             raise
+        await self._acknowledge(consumer, deliveries, tried)
+
+    async def _acknowledge(self, consumer: Consumer, deliveries: Sequence[Delivery], tried: Halving) -> None:
+        """What is acknowledged without having been applied is dropped: counted here alone."""
         await consumer.ack(deliveries[-1])
+        dropped = len(deliveries) - tried.applied
+        if dropped:
+            metrics.count("heartbeats_dropped", dropped)
+        if tried.culprits and self._may_say("heartbeat_failed"):
+            keys = [one.key for one, _ in tried.culprits]
+            log.error("heartbeat_failed", keys=keys[:10], count=len(keys), **told(tried.culprits[0][1]))
+
+    def _may_say(self, what: str) -> bool:
+        """Once a minute of each kind: what goes wrong with one beat goes wrong with the next."""
+        now = self.loop_time()
+        if now - self.said.get(what, float("-inf")) <= SAY_EVERY:
+            return False
+        self.said[what] = now
+        return True
 
     def _young(self, deliveries: Sequence[Delivery]) -> Sequence[Delivery]:
         """Those that are not too old: of all of them the last ones."""
@@ -110,23 +131,6 @@ class HeartbeatConsumer:
         if deliveries[0].held_since + OLD_AFTER >= now:
             return deliveries
         return deliveries[bisect_left(deliveries, now, key=lambda one: one.held_since + OLD_AFTER) :]
-
-    async def _apply_all(self, deliveries: Sequence[Delivery]) -> None:
-        """All at once; what cannot be applied is found by halves, so that one host's beat is no other host's fault."""
-        try:
-            await self.apply(deliveries)
-        except Exception as error:
-            if is_transient(error):
-                raise
-            said = f"{type(error).__name__}: {error}"
-            if len(deliveries) == 1:
-                metrics.count("heartbeats_dropped")
-                log.error("heartbeat_failed", key=deliveries[0].key, error=said)
-                return
-            log.warning("heartbeats_split", count=len(deliveries), error=said)
-            half = len(deliveries) // 2
-            await self._apply_all(deliveries[:half])
-            await self._apply_all(deliveries[half:])
 
     def newest_of(self, deliveries: Sequence[Delivery]) -> tuple[list[Heartbeat], int]:
         """The newest beat of each host by (boot, beat), one without a boot always; and how many pulses came.
@@ -157,33 +161,31 @@ class HeartbeatConsumer:
                 newest[body.host_id] = body
         return [newest[host] for host in sorted(newest)], pulses
 
-    async def apply(self, deliveries: Sequence[Delivery]) -> None:
+    async def apply(self, deliveries: Sequence[Delivery], seen: Seen) -> int:
         """One transaction for any number of hosts; then, apart from it, how many play. What is written is dated by the beginning of the
-        transaction, however long it then waits or stands still: who is too old by then is dropped."""
-        with observe(acts.APPLY_HEARTBEATS) as seen:
+        transaction, however long it then waits or stands still: who is too old by then is dropped. How many were not."""
+        async with self.pool.transaction() as conn:
+            young = self._young(deliveries)
+            beats, pulses = self.newest_of(young)
+            if not beats and not pulses:
+                return len(young)
+            beaten = await hosts.update_last_seen(conn, [_beat(b) for b in beats])
+            beaten = await self._make_missing(conn, beats, beaten)
+            counted = {b.host_id for b in beaten if b.counted}
+            fresh = [b for b in beats if b.host_id in counted]
+            await heartbeats.tell_written(conn, _written(fresh))
+            now = (await hosts.touch_pulse(conn)).last
+            await self._answer(conn, beaten, {b.host_id: b for b in beats})
+            await heartbeats.add_samples(conn, self._samples(fresh, now))
+        players = _players(fresh)
+        if players:
             async with self.pool.transaction() as conn:
-                young = self._young(deliveries)
-                if len(young) < len(deliveries):
-                    metrics.count("heartbeats_dropped", len(deliveries) - len(young))
-                beats, pulses = self.newest_of(young)
-                if not beats and not pulses:
-                    return
-                beaten = await hosts.update_last_seen(conn, [_beat(b) for b in beats])
-                beaten = await self._make_missing(conn, beats, beaten)
-                counted = {b.host_id for b in beaten if b.counted}
-                fresh = [b for b in beats if b.host_id in counted]
-                await heartbeats.tell_written(conn, _written(fresh))
-                now = (await hosts.touch_pulse(conn)).last
-                await self._answer(conn, beaten, {b.host_id: b for b in beats})
-                await heartbeats.add_samples(conn, self._samples(fresh, now))
-            players = _players(fresh)
-            if players:
-                async with self.pool.transaction() as conn:
-                    await heartbeats.set_players(conn, players)
-            postponed = sum(b.postponed for b in beaten)
-            seen.add(hosts=len(beats), counted=len(counted), returned=_returned(beaten), postponed=postponed)
+                await heartbeats.set_players(conn, players)
+        postponed = sum(b.postponed for b in beaten)
+        seen.add(hosts=len(beats), counted=len(counted), returned=_returned(beaten), postponed=postponed)
         self._tell(fresh)
         self._tell_clocks(fresh, now)
+        return len(young)
 
     async def _make_missing(self, conn: Connection, beats: list[Heartbeat], beaten: list[Beaten]) -> list[Beaten]:
         """A host without a liveness row gets one; one that does not exist is dropped, and told once a minute."""
@@ -194,8 +196,7 @@ class HeartbeatConsumer:
         unknown = missing - made.keys()
         if unknown:
             metrics.count("heartbeats_of_unknown_hosts", len(unknown))
-            if self.loop_time() - self.unknown_said > SAY_UNKNOWN_EVERY:
-                self.unknown_said = self.loop_time()
+            if self._may_say("heartbeat_of_unknown_host"):
                 log.warning("heartbeat_of_unknown_host", host_ids=sorted(unknown)[:10], count=len(unknown))
         back = hosts.BACK_TOGETHER - _returned(beaten)
         again = await hosts.update_last_seen(conn, [_beat(b) for b in beats if b.host_id in made], back=back)
