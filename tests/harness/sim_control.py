@@ -22,6 +22,7 @@ from manman.processor.expired import ExpiredConsumer
 from manman.processor.heartbeats import HeartbeatConsumer
 from manman.processor.leading import Lease
 from manman.processor.order import Order
+from manman.processor.own_queue import OwnQueue
 from manman.processor.partitions import Marks, Share
 from manman.processor.relay import Relay
 from manman.processor.repartitioning import Repartitioning
@@ -112,7 +113,7 @@ class Replica:
         change = Repartitioning(changes, self.bus, topics.EVENTS_QUEUE, lambda: self.time.now)  # type: ignore[arg-type]
         spawn = self.process.spawn
         spawn("heartbeats", self._heartbeats().run(self.stop))
-        spawn("expired", ExpiredConsumer(self.bus, self.backoff()).run(self.stop))  # type: ignore[arg-type]
+        spawn("expired", ExpiredConsumer(self._own(topics.EXPIRED_QUEUE)).run(self.stop))
         spawn("leases", self._leases(holder, *self.leases))
         spawn("partitions", self._change(change, changes))
         spawn("pulse", self._pulses())
@@ -173,14 +174,14 @@ class Replica:
             order=None if queue == topics.EVENTS_QUEUE else Order(marks.settled),
         )
 
+    def _own(self, queue: str) -> OwnQueue:
+        return OwnQueue(self.bus, queue, PREFETCH, topology.processor_base(), self.backoff())  # type: ignore[arg-type]
+
     def _heartbeats(self) -> HeartbeatConsumer:
         return HeartbeatConsumer(
-            bus=self.bus,  # type: ignore[arg-type]
-            queue=topics.HEARTBEAT_QUEUE,
-            prefetch=PREFETCH,
+            source=self._own(topics.HEARTBEAT_QUEUE),
             pool=self.pool,  # type: ignore[arg-type]
             rules=self.rules,
-            backoff=self.backoff(),
             loop_time=lambda: self.time.now,
         )
 

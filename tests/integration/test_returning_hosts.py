@@ -16,7 +16,6 @@ from manman.events.bus import Delivery
 from manman.events.codec import encode_body
 from manman.events.contracts import Heartbeat
 from manman.observability import Seen
-from manman.processor.backoff import Backoff
 from manman.processor.batch import Rules
 from manman.processor.heartbeats import HeartbeatConsumer
 from manman.store.hosts import BACK_TOGETHER
@@ -39,7 +38,7 @@ async def beats(pool: Pool, number: int) -> None:
     anything: Any = None
     rules = Rules(threshold=timedelta(seconds=10), start_deadline=timedelta(seconds=120), chance=os.urandom)
     loop_time = asyncio.get_running_loop().time
-    consumer = HeartbeatConsumer(anything, "beats", 4000, pool, rules, Backoff(os.urandom), loop_time)
+    consumer = HeartbeatConsumer(anything, pool, rules, loop_time)
     said = [Heartbeat(host_id=HostId(host), boot=1, beat=number, journal_id="now") for host in range(1, MANY + 1)]
     await consumer.apply([a_delivery(one) for one in said], Seen({}))
 

@@ -15,6 +15,7 @@ from manman.events.settings import BrokerSettings
 from manman.observability import metrics
 from manman.processor.halving import COMMON_FROM
 from manman.processor.heartbeats import OLD_AFTER, SLOW_FROM, HeartbeatConsumer
+from manman.processor.own_queue import OwnQueue
 
 
 class Written(Exception):
@@ -74,12 +75,9 @@ def consumer_of(clocked: Clocked, prefetch: int = 500) -> HeartbeatConsumer:
     """What takes the beats of this one."""
     anything: Any = None
     return HeartbeatConsumer(
-        bus=anything,
-        queue="beats",
-        prefetch=prefetch,
+        source=OwnQueue(anything, "beats", prefetch, anything, anything),
         pool=clocked,  # type: ignore[arg-type]
         rules=anything,
-        backoff=anything,
         loop_time=lambda: clocked.now,
     )
 

@@ -4,11 +4,9 @@ import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
 
-from manman.errors import Transient
-from manman.events import topics
-from manman.events.bus import Bus, Consumer
+from manman.events.bus import Consumer
 from manman.observability import get_logger, metrics
-from manman.processor.backoff import Backoff
+from manman.processor.own_queue import OwnQueue
 
 log = get_logger(__name__)
 MOST = 100
@@ -17,20 +15,13 @@ WAIT = timedelta(seconds=1)
 
 @dataclass(slots=True)
 class ExpiredConsumer:
-    """The loop over `expired-commands`."""
+    """The loop over `expired-commands`, `source`."""
 
-    bus: Bus
-    backoff: Backoff
+    source: OwnQueue
 
     async def run(self, stop: asyncio.Event) -> None:
         """Consume until `stop`."""
-        while not stop.is_set():
-            try:
-                async with self.bus.consume(topics.EXPIRED_QUEUE, MOST) as consumer:
-                    while not stop.is_set():
-                        await self.step(consumer)
-            except Transient:
-                await self.backoff.wait(stop)
+        await self.source.consume(self.step, stop)
 
     async def step(self, consumer: Consumer) -> None:
         """Tell what expired, then settle it."""

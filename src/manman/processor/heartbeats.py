@@ -18,14 +18,14 @@ from manman.domain.hosts import HostMoved, Presence, boot_to_exceed
 from manman.domain.ids import HostId, SessionId
 from manman.errors import Malformed, is_transient
 from manman.events import codec
-from manman.events.bus import Bus, Consumer, Delivery
+from manman.events.bus import Consumer, Delivery
 from manman.events.contracts import Counts, Heartbeat
 from manman.observability import Seen, acts, get_logger, metrics, observe
 from manman.processor import batch
-from manman.processor.backoff import Backoff
 from manman.processor.batch import Rules
 from manman.processor.failing import told
 from manman.processor.halving import Halving
+from manman.processor.own_queue import OwnQueue
 from manman.processor.world import World
 from manman.store import batches, heartbeats, hosts
 from manman.store.heartbeats import Sample
@@ -42,15 +42,12 @@ WAIT = timedelta(seconds=1)
 
 @dataclass(slots=True)
 class HeartbeatConsumer:
-    """The loop over the heartbeat queue. `told` are the session counts last logged, for telling only when they change; `linger` is how
-    long a batch waits for more: nothing depends on a beat's being early, and many together cost less than each alone."""
+    """The loop over the heartbeat queue, `source`. `told` are the session counts last logged, for telling only when they change; `linger`
+    is how long a batch waits for more: nothing depends on a beat's being early, and many together cost less than each alone."""
 
-    bus: Bus
-    queue: str
-    prefetch: int
+    source: OwnQueue
     pool: Pool
     rules: Rules
-    backoff: Backoff
     loop_time: Callable[[], float]
     linger: timedelta = timedelta(0)
     told: dict[HostId, Counts] = field(default_factory=dict)
@@ -62,21 +59,7 @@ class HeartbeatConsumer:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Consume until `stop`. While the database is away beats are dropped: newer ones follow."""
-        while not stop.is_set():
-            try:
-                async with self.bus.consume(self.queue, self.prefetch) as consumer:
-                    while not stop.is_set():
-                        await self.step(consumer)
-                        self.backoff.reset()
-            except Exception as error:
-                if is_transient(error):
-                    log.debug("heartbeats_paused", reason=str(error))
-                else:
-                    log.error(
-                        "heartbeats_failed",
-                        **told(error),
-                    )
-                await self.backoff.wait(stop)
+        await self.source.consume(self.step, stop)
 
     async def step(self, consumer: Consumer) -> None:
         """Take what is there, apply the newest of each host, acknowledge; what is too old is dropped.
@@ -85,7 +68,8 @@ class HeartbeatConsumer:
         all of it where the last step was slow: what is left would grow old behind it, and only what is about to be too old be taken.
         That makes no step slower by much: a beat of a host that is here costs microseconds, and how many come back in one is bounded.
         """
-        most = self.prefetch if self.slow else max(1, self.prefetch // 2)
+        held = self.source.prefetch
+        most = held if self.slow else max(1, held // 2)
         deliveries = await consumer.get_batch(most, self.linger, WAIT)
         if not deliveries:
             return

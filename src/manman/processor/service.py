@@ -26,12 +26,14 @@ from manman.processor.backoff import Backoff
 from manman.processor.batch import Rules
 from manman.processor.commands import CommandRelay
 from manman.processor.consumer import EventConsumer
+from manman.processor.expired import MOST as MOST_EXPIRED
 from manman.processor.expired import ExpiredConsumer
 from manman.processor.failing import told
 from manman.processor.gauges import Gauges
 from manman.processor.heartbeats import HeartbeatConsumer
 from manman.processor.leading import Lease, Leases
 from manman.processor.order import Order
+from manman.processor.own_queue import OwnQueue
 from manman.processor.partitions import Marks, Share
 from manman.processor.relay import Relay
 from manman.processor.repartitioning import Repartitioning
@@ -90,6 +92,7 @@ class Processor:
             start_deadline=timedelta(seconds=settings.start_deadline_seconds),
             chance=chance,
         )
+        self._queues = topology.processor_base(broker.heartbeat_queue_name, broker.external_exchange)
         self._chance = chance
         self._pool = pool
         self.share: Share | None = None  # what this replica consumes, once it runs
@@ -127,10 +130,9 @@ class Processor:
     async def _declare(self, stop: asyncio.Event) -> None:
         """Make exchanges and queues; a broker that is away is waited for."""
         backoff = self._backoff()
-        wanted = topology.processor_base(self.broker.heartbeat_queue_name, self.broker.external_exchange)
         while not stop.is_set():
             try:
-                await self.bus.declare(wanted)
+                await self.bus.declare(self._queues)
                 return
             except Transient as error:
                 log.warning("broker_awaited", reason=str(error))
@@ -151,7 +153,7 @@ class Processor:
         loops = [
             share.run(stop),
             self._heartbeats(pool).run(stop),
-            ExpiredConsumer(self.bus, self._backoff()).run(stop),
+            ExpiredConsumer(self._own("expired", topics.EXPIRED_QUEUE, MOST_EXPIRED)).run(stop),
             Leases(self.database, (relays, sweeps, changes), self._backoff(), partial(self._woken, relay), share).run(
                 stop
             ),
@@ -223,14 +225,17 @@ class Processor:
             order=Order(marks.settled) if queue != self.broker.queue_name else None,
         )
 
+    def _own(self, note: str, queue: str, prefetch: int) -> OwnQueue:
+        """A queue of ours; `note` is where readiness says why it is not consumed."""
+        made = OwnQueue(self.bus, queue, prefetch, self._queues, self._backoff())
+        self.health.notes[note] = lambda: made.paused
+        return made
+
     def _heartbeats(self, pool: Pool) -> HeartbeatConsumer:
         return HeartbeatConsumer(
-            bus=self.bus,
-            queue=self.broker.heartbeat_queue_name,
-            prefetch=self.broker.heartbeat_prefetch,
+            source=self._own("heartbeats", self.broker.heartbeat_queue_name, self.broker.heartbeat_prefetch),
             pool=pool,
             rules=self.rules,
-            backoff=self._backoff(),
             loop_time=asyncio.get_running_loop().time,
             linger=BEATS_LINGER,
         )
