@@ -1,8 +1,10 @@
 """Who waits for a predecessor that lies in another queue."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Any
 
 import msgspec
 import pytest
@@ -12,7 +14,8 @@ from manman.errors import Unavailable
 from manman.events import envelope
 from manman.events.bus import Delivery
 from manman.processor.arrivals import arrive
-from manman.processor.consumer import Held, Item
+from manman.processor.consumer import EventConsumer
+from manman.processor.held import Held, Item
 from manman.processor.order import Order, Place
 from manman.processor.world import Arrived
 
@@ -78,7 +81,15 @@ async def test_one_whose_predecessor_is_not_settled_is_early_until_it_is() -> No
 async def test_a_gap_in_the_middle_is_early_and_what_comes_again_is_not() -> None:
     order = Order(Inbox().settled)
     assert await order.early([said(7, 1), said(7, 2), said(7, 4)]) == {2}
-    assert await order.early([said(7, 2), said(7, 3), said(7, 5)]) == set()
+    assert await order.early([said(7, 2), said(7, 3), said(7, 4)]) == set()
+
+
+async def test_what_waits_does_not_count_as_seen() -> None:
+    inbox = Inbox({(HostId(7), "j", 4)})
+    order = Order(inbox.settled)
+    assert await order.early([said(7, 5), said(7, 8), said(7, 9), said(7, 1, "k")]) == {1}
+    assert order.last == {(7, "j"): 5}
+    assert await order.early([said(7, 6), said(7, 9)]) == {1}
 
 
 async def test_journals_of_one_host_are_counted_apart() -> None:
@@ -110,15 +121,108 @@ def test_what_comes_behind_what_waits_for_it_goes_ahead() -> None:
     def item(number: int | None, journal: str = "j") -> Item:
         return Delivery(tag=1, exchange="manman", key="", body=b"", headers={}), said(7, number, journal)
 
-    early = Held([item(5)], tries=0, again_at=9.0, error="", early_until=15.0)
+    early = Held([item(5)], again_at=9.0, error="", early_until=15.0)
     early.add(item(6))
     early.add(item(1, "k"))
     early.add(item(None))
     assert early.again_at == 9.0
-    early.add(item(4))
+    early.add(item(3))
     assert early.again_at == 0.0
-    assert waiting(early) == [("j", 4), ("j", 5), ("j", 6), ("k", 1), ("", None)]
+    early.add(item(4))
+    early.add(item(5))
+    j = [("j", number) for number in (3, 4, 5, 5, 6)]
+    assert waiting(early) == [*j, ("k", 1), ("", None)]
 
     failing = Held([item(5)], tries=1, again_at=9.0, error="a bug")
     failing.add(item(4))
     assert (waiting(failing), failing.again_at) == ([("j", 5), ("j", 4)], 9.0)
+
+
+class Ways:
+    """A database with its inbox; `applied` are the numbers of host 7 in the order in which they had their effect."""
+
+    def __init__(self, *has: int) -> None:
+        self.inbox = Inbox({(HostId(7), "j", number) for number in has})
+        self.applied: list[int | None] = []
+
+    async def apply(self, batch: list[Arrived], _erase: Collection[str]) -> dict[str, int]:
+        for one in batch:
+            if one.sequence is None or (HostId(7), "j", one.sequence) not in self.inbox.has:
+                self.settle(one.sequence)
+        return {}
+
+    def settle(self, number: int | None) -> None:
+        self.applied.append(number)
+        self.inbox.has |= set() if number is None else {(HostId(7), "j", number)}
+
+
+class Channel:
+    """What comes, batch by batch; `acked` are the tags that were settled."""
+
+    def __init__(self, batches: Sequence[Sequence[int | None]]) -> None:
+        self.batches, self.acked, self.tag = [list(batch) for batch in batches], list[int](), 0
+
+    async def get_batch(self, *_: Any) -> list[Delivery]:
+        numbers = self.batches.pop(0) if self.batches else []
+        return [self.delivery(number) for number in numbers]
+
+    def delivery(self, number: int | None) -> Delivery:
+        self.tag += 1
+        one = said(7, number)
+        return Delivery(tag=self.tag, exchange="manman", key=one.key, body=one.body, headers=one.headers)
+
+    async def ack_many(self, deliveries: Sequence[Delivery]) -> None:
+        self.acked += [delivery.tag for delivery in deliveries]
+
+
+async def consumed(
+    ways: Ways, batches: Sequence[Sequence[int | None]], meanwhile: Mapping[int, Sequence[int]] = MappingProxyType({})
+) -> None:
+    """All that comes is consumed; `meanwhile`: which numbers another replica settles before which step."""
+    clock, anything = [0.0], Any
+    consumer = EventConsumer(
+        bus=type("Bus", (), {"user_id": "control"})(),
+        queue="events.1.0",
+        prefetch=500,
+        batch_max=500,
+        ways=ways,  # type: ignore[arg-type]
+        backoff=anything,
+        loop_time=lambda: clock[0],
+        order=Order(ways.inbox.settled),
+    )
+    consumer.backoff = type("Backoff", (), {"reset": lambda self: None})()  # type: ignore[assignment]
+    channel = Channel(batches)
+    for step in range(12):
+        for number in meanwhile.get(step, ()):
+            ways.settle(number)
+        await consumer.step(channel)  # type: ignore[arg-type]
+        clock[0] += 0.2
+    assert not consumer.held
+    assert sorted(channel.acked) == list(range(1, channel.tag + 1))
+
+
+@pytest.mark.parametrize("numbers", [[3, 5, 4, 6], [3, 5, 6, 4], [5, 3, 4, 6], [5, 6, 3, 4, 5, 6], [6, 5, 4, 3]])
+@pytest.mark.parametrize("at_once", [1, 2, 9])
+async def test_what_comes_out_of_order_is_applied_in_order(numbers: list[int], at_once: int) -> None:
+    ways = Ways(1, 2)
+    await consumed(ways, [numbers[n : n + at_once] for n in range(0, len(numbers), at_once)])
+    assert ways.applied == sorted(set(numbers))
+
+
+@pytest.mark.parametrize("batches", [[[5, 8, 6, 7]], [[5, 8], [6], [7]], [[5], [8, 6, 7]], [[5, 8], [], [7], [6]]])
+async def test_each_of_two_gaps_is_waited_for(batches: list[list[int]]) -> None:
+    ways = Ways(1, 2, 3)
+    await consumed(ways, batches, {1: [4]})
+    assert ways.applied == [4, 5, 6, 7, 8]
+
+
+async def test_a_second_gap_is_waited_for_until_another_replica_settles_it() -> None:
+    ways = Ways(1, 2, 3)
+    await consumed(ways, [[5, 8]], {1: [4], 6: [6], 8: [7]})
+    assert ways.applied == [4, 5, 6, 7, 8]
+
+
+async def test_what_has_no_number_and_came_before_a_gap_waits_for_nobody() -> None:
+    ways = Ways(1, 2, 3)
+    await consumed(ways, [[None, 4, 6, None]], {2: [5]})
+    assert ways.applied == [None, 4, 5, 6, None]

@@ -6,7 +6,8 @@ from typing import Any
 
 from manman.events.bus import Delivery
 from manman.processor.arrivals import arrive
-from manman.processor.consumer import SIDE_BY_SIDE_FROM, EventConsumer, Item
+from manman.processor.consumer import SIDE_BY_SIDE_FROM, EventConsumer
+from manman.processor.held import Item
 from manman.processor.world import Arrived
 
 HOSTLESS = Delivery(

@@ -4,7 +4,8 @@ from collections.abc import Collection
 from typing import Any
 
 from manman.events.bus import Delivery
-from manman.processor.consumer import RETRY_AFTER, TRIES, EventConsumer
+from manman.processor.consumer import TRIES, EventConsumer
+from manman.processor.held import RETRY_AFTER
 from manman.processor.outcomes import Refusal
 from manman.processor.world import Arrived
 

@@ -20,6 +20,7 @@ from manman.observability import acts, get_logger, metrics, observe
 from manman.processor.arrivals import arrive
 from manman.processor.backoff import Backoff
 from manman.processor.failing import told
+from manman.processor.held import RETRY_AFTER, Held, Item
 from manman.processor.order import PATIENCE as PREDECESSOR_PATIENCE
 from manman.processor.order import Order
 from manman.processor.outcomes import Refusal
@@ -29,14 +30,12 @@ log = get_logger(__name__)
 TRIES = 5
 SUSPECT_FROM = 2  # deliveries before this one
 SIDE_BY_SIDE_FROM = 100  # messages; below, a second transaction costs more than waiting for the first
-RETRY_AFTER = 0.1  # seconds, doubling
 MOST_BYTES = (
     256 * 1024
 )  # of bodies in one transaction: some thirty reports of thirty sessions each, or many hundred events
 WAIT = timedelta(seconds=1)
 WAIT_WITH_HELD = timedelta(seconds=RETRY_AFTER)
 
-Item = tuple[Delivery, Arrived]
 T = TypeVar("T")
 
 
@@ -54,26 +53,6 @@ class Ways(Protocol):
     async def note_attempt(self, name: str, arrived: Arrived) -> int:
         """Note an attempt before it is made; how many there were with this one."""
         ...
-
-
-@dataclass(slots=True)
-class Held:
-    """Messages of one host that wait behind one that fails, or that came too early, in order; none of them is acked. One that is
-    early waits until its predecessor is settled, at most until `early_until`."""
-
-    waiting: list[Item]
-    tries: int
-    again_at: float
-    error: str
-    early_until: float | None = None
-
-    def add(self, item: Item) -> None:
-        """Behind what waits. Ahead of what came too early, where it is earlier in the same journal: that waits for it."""
-        if self.early_until is not None and _precedes(item[1], self.waiting[0][1]):
-            self.waiting.insert(0, item)
-            self.again_at = 0.0
-        else:
-            self.waiting.append(item)
 
 
 @dataclass(slots=True)
@@ -141,11 +120,7 @@ class EventConsumer:
         self.gathers = len(deliveries) > 1
         deliveries = self._without_marks(deliveries)
         taken = self.loop_time()
-        batch = await self._in_order([(d, arrive(d, self.bus.user_id, taken)) for d in deliveries])
-        while batch:
-            part = batch[:1] if _is_suspect(batch[0]) else _together(batch)
-            batch = batch[len(part) :]
-            await self._ack(consumer, await self._settle_sides(self._behind_held(part)))
+        await self._take(consumer, [(d, arrive(d, self.bus.user_id, taken)) for d in deliveries])
         await self._try_held(consumer)
         await self._note_marks(consumer)
 
@@ -165,24 +140,37 @@ class EventConsumer:
         await consumer.ack_many(self.marks)
         self.marks.clear()
 
-    async def _in_order(self, batch: list[Item]) -> list[Item]:
-        """Those that may be applied now; a host whose message came before its predecessor waits."""
-        batch = self._behind_held(batch)
+    async def _take(self, consumer: Consumer, batch: list[Item]) -> None:
+        """Settle and acknowledge what may be applied now; then a host whose message came before its predecessor waits, with what
+        it said behind that."""
+        free, waits = await self._in_order(self._behind_held(batch))
+        while free:
+            part = free[:1] if _is_suspect(free[0]) else _together(free)
+            free = free[len(part) :]
+            await self._ack(consumer, await self._settle_sides(self._behind_held(part)))
+        for item in waits:
+            host, now = item[1].host_id, self.loop_time()
+            if self._behind_held([item]):
+                until = now + PREDECESSOR_PATIENCE
+                self.held[host] = Held([item], now + RETRY_AFTER, "its predecessor is not settled", early_until=until)
+                metrics.count("messages_early")
+
+    async def _in_order(self, batch: list[Item]) -> tuple[list[Item], list[Item]]:
+        """Those that may be applied now, and those that come too early, with what their hosts say behind them."""
         if self.order is None or not batch:
-            return batch
+            return batch, []
         arrived = [one for _, one in batch]
         early: set[int] = await self._patiently(self.order.early, arrived)
-        free = []
+        if not early:
+            return batch, []
+        free: list[Item] = []
+        waits: list[Item] = []
+        hosts: set[HostId | None] = set()
         for position, item in enumerate(batch):
-            host = item[1].host_id
-            if position in early and host not in self.held:
-                now = self.loop_time()
-                until = now + PREDECESSOR_PATIENCE
-                self.held[host] = Held([item], 0, now + RETRY_AFTER, "its predecessor is not settled", until)
-                metrics.count("messages_early")
-            else:
-                free += self._behind_held([item])
-        return free
+            if position in early:
+                hosts.add(item[1].host_id)
+            (waits if item[1].host_id in hosts else free).append(item)
+        return free, waits
 
     def _behind_held(self, batch: list[Item]) -> list[Item]:
         """A host that waits keeps its order: its further messages queue up behind."""
@@ -262,11 +250,9 @@ class EventConsumer:
             first = await self._settle(self._behind_held(part[:half]))
             return first + await self._settle(self._behind_held(part[half:]))
         arrived = part[0][1]
-        said = f"{type(error).__name__}: {error}"
         log.error("message_failed", key=arrived.key, **told(error))
-        self.held[arrived.host_id] = Held(
-            waiting=list(part), tries=1, again_at=self.loop_time() + RETRY_AFTER, error=said
-        )
+        self.held[arrived.host_id] = held = Held(list(part), 0.0, "", tries=1)
+        held.pause(error, self.loop_time())
         return []
 
     async def _try_held(self, consumer: Consumer) -> None:
@@ -287,8 +273,8 @@ class EventConsumer:
         except Unavailable:
             raise
         except Exception as error:
-            held.tries, held.error = held.tries + 1, f"{type(error).__name__}: {error}"
-            held.again_at = self.loop_time() + RETRY_AFTER * 2 ** (held.tries - 1)
+            held.tries += 1
+            held.pause(error, self.loop_time())
             if held.tries < TRIES:
                 return False
             why = Refusal("bug", f"it failed {held.tries} times: {held.error}")
@@ -311,7 +297,7 @@ class EventConsumer:
     async def _release(self, consumer: Consumer, host: HostId | None, waiting: list[Item]) -> None:
         del self.held[host]
         for item in waiting:
-            await self._ack(consumer, await self._settle(await self._in_order([item])))
+            await self._take(consumer, [item])
 
     async def _is_condemned(self, item: Item, notes: Collection[str]) -> bool:
         """Note an attempt at a redelivered message before it is made; after five, that failed or ended the process, it is set aside."""
@@ -325,16 +311,6 @@ class EventConsumer:
 
 def _is_of_any_host(item: Item) -> bool:
     return item[1].message is not None and item[1].host_id is None
-
-
-def _precedes(one: Arrived, other: Arrived) -> bool:
-    return (
-        one.journal is not None
-        and one.journal == other.journal
-        and one.sequence is not None
-        and other.sequence is not None
-        and one.sequence < other.sequence
-    )
 
 
 def _name_of(item: Item) -> str:

@@ -20,7 +20,8 @@ Place = tuple[HostId, str, int]
 
 @dataclass(slots=True)
 class Order:
-    """What one channel has seen of each journal. `settled` says which of some numbers are in the inbox."""
+    """Up to which number each journal may be applied, as far as one channel knows: what waits does not count. `settled` says which of
+    some numbers are in the inbox."""
 
     settled: Callable[[Sequence[Place]], Awaitable[set[Place]]]
     last: dict[tuple[HostId, str], int] = field(default_factory=dict)
@@ -30,13 +31,14 @@ class Order:
         self.last.clear()
 
     async def early(self, batch: Sequence[Arrived]) -> set[int]:
-        """The positions in the batch of those that came before their predecessors; asks the inbox once, if at all."""
+        """The positions in the batch of those that came before their predecessors; asks the inbox once, if at all. Behind one of them
+        its host waits: what it says there is taken as not seen."""
         if len(self.last) > MOST_JOURNALS:
             self.forget()
+        places = [_place(arrived) for arrived in batch]
         asked: dict[int, Place] = {}
-        seen: dict[tuple[HostId, str], int] = {}  # kept only once the inbox answered: a failed question is asked again
-        for position, arrived in enumerate(batch):
-            place = _place(arrived)
+        seen: dict[tuple[HostId, str], int] = {}
+        for position, place in enumerate(places):
             if place is None:
                 continue
             host, journal, number = place
@@ -45,8 +47,20 @@ class Order:
                 asked[position] = (host, journal, number - 1)
             seen[host, journal] = max(number, known or 0)
         settled = await self.settled(list(asked.values())) if asked else set()
-        self.last |= seen
-        return {position for position, before in asked.items() if before not in settled}
+        early = {position for position, before in asked.items() if before not in settled}
+        self._pass(places, early)
+        return early
+
+    def _pass(self, places: Sequence[Place | None], early: set[int]) -> None:
+        waiting: set[HostId] = set()
+        for position, place in enumerate(places):
+            if place is None:
+                continue
+            host, journal, number = place
+            if position in early:
+                waiting.add(host)
+            if host not in waiting:
+                self.last[host, journal] = max(number, self.last.get((host, journal), 0))
 
     async def is_early(self, arrived: Arrived) -> bool:
         """Whether the predecessor of one that waits is still not settled."""
