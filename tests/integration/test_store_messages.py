@@ -429,3 +429,10 @@ async def test_attempts_are_counted_until_they_are_erased(pool: Pool) -> None:
         assert await attempts.note(conn, "other", "k", None) == 1
         await attempts.erase(conn, ["m"])
         assert await attempts.note(conn, "m", "status.host.online", 1) == 1
+
+
+async def test_an_attempt_is_noted_whatever_the_key_of_the_message(pool: Pool) -> None:
+    async with pool.transaction() as conn:
+        for key in ("status.session.run\0ning", "status.\ud800", "status.session.running"):
+            await attempts.note(conn, "m", key, 3)
+        assert await conn.fetchval("SELECT count FROM attempts WHERE message = 'm'") == 3

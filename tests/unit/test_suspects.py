@@ -3,10 +3,14 @@
 from collections.abc import Collection
 from typing import Any
 
+import msgspec
+import pytest
+
 from manman.events.bus import Delivery
 from manman.processor.consumer import TRIES, EventConsumer
-from manman.processor.held import RETRY_AFTER
+from manman.processor.held import MOST_PAUSE, RETRY_AFTER
 from manman.processor.outcomes import Refusal
+from manman.processor.suspects import name_of
 from manman.processor.world import Arrived
 
 
@@ -61,9 +65,8 @@ class Channel:
         self.acked += [delivery.tag for delivery in deliveries]
 
 
-async def consumed(ways: Ways, attempts: int) -> Channel:
-    """The message, delivered after so many attempts, is consumed until it is settled."""
-    clock, anything = [0.0], Any
+def consumer_of(ways: Ways, clock: list[float]) -> EventConsumer:
+    anything = Any
     consumer = EventConsumer(
         bus=type("Bus", (), {"user_id": "control"})(),
         queue="events",
@@ -74,6 +77,13 @@ async def consumed(ways: Ways, attempts: int) -> Channel:
         loop_time=lambda: clock[0],
     )
     consumer.backoff = type("Backoff", (), {"reset": lambda self: None})()  # type: ignore[assignment]
+    return consumer
+
+
+async def consumed(ways: Ways, attempts: int) -> Channel:
+    """The message, delivered after so many attempts, is consumed until it is settled."""
+    clock = [0.0]
+    consumer = consumer_of(ways, clock)
     channel = Channel(delivered(attempts))
     for _ in range(2 * TRIES):
         await consumer.step(channel)  # type: ignore[arg-type]
@@ -107,3 +117,44 @@ async def test_one_that_is_no_suspect_is_never_noted() -> None:
     ways = Ways(fails=2)
     channel = await consumed(ways, attempts=1)
     assert ways.did == ["apply"] * 3 and channel.acked == [1]
+
+
+class Unstorable(Ways):
+    """A database that cannot make a dead letter of the message either, `refuses` times."""
+
+    refuses = 3
+
+    async def condemn(self, arrived: Arrived, why: Refusal, erase: Collection[str]) -> None:
+        if self.refuses:
+            self.refuses -= 1
+            self.did.append("refuse")
+            raise ValueError("not even that")
+        await super().condemn(arrived, why, erase)
+
+
+@pytest.mark.parametrize("attempts", [0, 2])
+async def test_one_that_cannot_be_set_aside_waits_with_its_host_and_is_tried_again(attempts: int) -> None:
+    ways, clock = Unstorable(fails=100), [0.0]
+    consumer = consumer_of(ways, clock)
+    channel = Channel(delivered(attempts))
+    pauses: list[float] = []
+    while not channel.acked:
+        await consumer.step(channel)  # type: ignore[arg-type]
+        for held in consumer.held.values():
+            pauses.append(held.again_at - clock[0])
+            clock[0] = held.again_at
+    assert (ways.did.count("refuse"), ways.did.count("condemn")) == (3, 1) and len(pauses) > TRIES
+    assert pauses == sorted(pauses) and pauses[-1] <= MOST_PAUSE
+    assert not consumer.held
+
+
+def test_a_suspect_is_called_by_its_id_or_where_that_cannot_be_stored_by_what_it_says() -> None:
+    def named(message_id: str | None, key: str = "status.session.stopping.3") -> str:
+        delivery = msgspec.structs.replace(delivered(2), message_id=message_id, key=key)
+        return name_of((delivery, Arrived(key=key, headers={}, body=b"")))
+
+    assert named("m") == "m"
+    others = [None, "a\0b", "a\0c", "a\ud800"]
+    names = {*map(named, others), *(named(other, "a.key\0\ud800") for other in others)}
+    assert len(names) == 2 * len(others)
+    assert all(len(name) == 64 and name.isalnum() for name in names)

@@ -7,7 +7,6 @@ that came before its predecessor (`order`) → its host waits.
 """
 
 import asyncio
-import hashlib
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -24,15 +23,12 @@ from manman.processor.held import RETRY_AFTER, Held, Item
 from manman.processor.order import PATIENCE as PREDECESSOR_PATIENCE
 from manman.processor.order import Order
 from manman.processor.outcomes import Refusal
+from manman.processor.suspects import is_suspect, name_of, together
 from manman.processor.world import Arrived
 
 log = get_logger(__name__)
 TRIES = 5
-SUSPECT_FROM = 2  # deliveries before this one
 SIDE_BY_SIDE_FROM = 100  # messages; below, a second transaction costs more than waiting for the first
-MOST_BYTES = (
-    256 * 1024
-)  # of bodies in one transaction: some thirty reports of thirty sessions each, or many hundred events
 WAIT = timedelta(seconds=1)
 WAIT_WITH_HELD = timedelta(seconds=RETRY_AFTER)
 
@@ -145,7 +141,7 @@ class EventConsumer:
         it said behind that."""
         free, waits = await self._in_order(self._behind_held(batch))
         while free:
-            part = free[:1] if _is_suspect(free[0]) else _together(free)
+            part = together(free)
             free = free[len(part) :]
             await self._ack(consumer, await self._settle_sides(self._behind_held(part)))
         for item in waits:
@@ -214,7 +210,7 @@ class EventConsumer:
 
     async def _attempt(self, part: list[Item]) -> None:
         """Apply it; a suspect, which is alone, is noted before, and set aside where its attempts are over."""
-        notes = [_name_of(item) for item in part if _is_suspect(item)]
+        notes = [name_of(item) for item in part if is_suspect(item)]
         condemned: bool = bool(notes) and await self._patiently(self._is_condemned, part[0], notes)
         if not condemned:
             await self._patiently(self._apply, part, notes)
@@ -275,10 +271,19 @@ class EventConsumer:
         except Exception as error:
             held.tries += 1
             held.pause(error, self.loop_time())
-            if held.tries < TRIES:
-                return False
-            why = Refusal("bug", f"it failed {held.tries} times: {held.error}")
-            await self._patiently(self.ways.condemn, item[1], why, [_name_of(item)])
+            return held.tries >= TRIES and await self._is_set_aside(held, item)
+        return True
+
+    async def _is_set_aside(self, held: Held, item: Item) -> bool:
+        """Make a dead letter of it. One that cannot even be that waits on, with its host, and is tried again."""
+        why = Refusal("bug", f"it failed {held.tries} times: {held.error}")
+        try:
+            await self._patiently(self.ways.condemn, item[1], why, [name_of(item)])
+        except Unavailable:
+            raise
+        except Exception as error:
+            log.error("dead_letter_failed", key=item[1].key, host_id=item[1].host_id, **told(error))
+            return False
         return True
 
     async def _is_early(self, held: Held, arrived: Arrived) -> bool:
@@ -311,26 +316,3 @@ class EventConsumer:
 
 def _is_of_any_host(item: Item) -> bool:
     return item[1].message is not None and item[1].host_id is None
-
-
-def _name_of(item: Item) -> str:
-    """What identifies a message over deliveries: its id, else what it says."""
-    delivery = item[0]
-    said = delivery.key.encode() + b"\0" + delivery.body
-    return delivery.message_id or hashlib.sha256(said).hexdigest()
-
-
-def _is_suspect(item: Item) -> bool:
-    return item[0].attempts >= SUSPECT_FROM
-
-
-def _together(batch: list[Item]) -> list[Item]:
-    """What comes first and may share a transaction: nothing suspect, and of long messages (reports) no more than it can bear."""
-    part: list[Item] = []
-    size = 0
-    for item in batch:
-        size += len(item[0].body)
-        if _is_suspect(item) or (part and size > MOST_BYTES):
-            break
-        part.append(item)
-    return part

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from manman.store.pool import Connection
-from manman.store.sql import load
+from manman.store.sql import load, storable
 
 sql = load(__name__)
 
 
 async def note(conn: Connection, message: str, key: str, host: int | None) -> int:
-    """Notes an attempt, in a transaction of its own; returns how many there were with this one."""
-    count: int = await conn.fetchval(sql["note"], message, key, host)
+    """Notes an attempt, in a transaction of its own; returns how many there were with this one. `message` is what the
+    suspect is called: a text that can be stored."""
+    count: int = await conn.fetchval(sql["note"], message, storable(key), host)
     return count
 
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from manman.domain.ids import HostId
 from manman.store.pool import Connection
-from manman.store.sql import load
+from manman.store.sql import load, storable
 
 sql = load(__name__)
 
@@ -43,16 +43,16 @@ async def insert(conn: Connection, rows: Sequence[Refused]) -> list[int]:
         return []
     found = await conn.fetch(
         sql["insert"],
-        [_text(row.key) for row in rows],
-        [_storable(dict(row.headers)) for row in rows],
+        [storable(row.key) for row in rows],
+        [_json(dict(row.headers)) for row in rows],
         [row.body for row in rows],
         [row.reason for row in rows],
-        [_text(row.detail) for row in rows],
+        [storable(row.detail) for row in rows],
         [row.host_id for row in rows],
         [row.session_id for row in rows],
-        [None if row.journal is None else _text(row.journal) for row in rows],
+        [None if row.journal is None else storable(row.journal) for row in rows],
         [row.sequence for row in rows],
-        [None if row.event_id is None else _text(row.event_id) for row in rows],
+        [None if row.event_id is None else storable(row.event_id) for row in rows],
     )
     return [row["id"] for row in found]
 
@@ -75,20 +75,15 @@ async def count_open(conn: Connection) -> int:
     return number
 
 
-def _text(value: str) -> str:
-    """PostgreSQL stores any text but NUL and lone surrogates."""
-    return value.replace("\x00", "�").encode("utf-8", "replace").decode("utf-8")
-
-
-def _storable(value: Any) -> Any:
+def _json(value: Any) -> Any:
     if isinstance(value, str):
-        return _text(value)
+        return storable(value)
     if isinstance(value, Mapping):
-        return {_text(str(key)): _storable(part) for key, part in value.items()}
+        return {storable(str(key)): _json(part) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_storable(part) for part in value]
+        return [_json(part) for part in value]
     if value is None or isinstance(value, (bool, int, float)):
         return value
     if isinstance(value, bytes):
-        return _text(value.decode("utf-8", "replace"))
-    return _text(str(value))
+        return storable(value.decode("utf-8", "replace"))
+    return storable(str(value))

@@ -87,3 +87,8 @@ def _renumbered(text: str, used: int) -> str:
 def rows(values: Sequence[Any]) -> str:
     """Values (mappings or structs) as the one parameter of `json_to_recordset`."""
     return _ENCODE(values).decode()
+
+
+def storable(text: str) -> str:
+    """The text as PostgreSQL can store it: any but NUL and lone surrogates."""
+    return text.replace("\x00", "�").encode("utf-8", "replace").decode("utf-8")
