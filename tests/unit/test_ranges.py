@@ -1,6 +1,8 @@
 """Sets of numbers as ranges: the inbox and the leases."""
 
 import itertools
+from collections.abc import Iterator
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,6 +29,38 @@ def test_ranges_hold_exactly_their_numbers(numbers: set[int]) -> None:
 def test_merging_is_union_and_taking_away_is_difference(a: set[int], b: set[int]) -> None:
     assert ranges.merged([*ranges.of(a), *ranges.of(b)]) == ranges.of(a | b)
     assert ranges.without(ranges.of(a), b) == ranges.of(a - b)
+
+
+@given(NUMBERS, st.integers(1, 61))
+def test_adding_a_number_is_as_merging_it(numbers: set[int], number: int) -> None:
+    assert ranges.add(ranges.of(numbers), number) == ranges.of(numbers | {number})
+
+
+class Read(tuple[int, int]):
+    """A range that counts how often it is looked at."""
+
+    times = 0
+
+    def __iter__(self) -> Iterator[int]:
+        Read.times += 1
+        return super().__iter__()
+
+    def __getitem__(self, place: Any) -> Any:
+        Read.times += 1
+        return super().__getitem__(place)
+
+    def __gt__(self, other: tuple[int, ...]) -> bool:
+        Read.times += 1
+        return super().__gt__(other)
+
+
+def test_a_number_finds_its_place_among_many_ranges_in_few_steps() -> None:
+    many = tuple(Read((n, n)) for n in range(1, 60_001, 2))
+    for number in (2, 30_000, 30_001, 60_000, 60_001):
+        Read.times = 0
+        assert ranges.contains(many, number) is (number % 2 == 1 and number < 60_000)
+        ranges.add(many, number)
+        assert 0 < Read.times <= 50
 
 
 @given(NUMBERS, st.integers(0, 70))

@@ -1,5 +1,7 @@
 """Sets of whole numbers as ascending, disjoint, inclusive ranges: leases of session ids, and settled sequence numbers."""
 
+import math
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 
 Range = tuple[int, int]
@@ -24,7 +26,22 @@ def merged(ranges: Iterable[Sequence[int]]) -> Ranges:
 
 def contains(ranges: Ranges, number: int) -> bool:
     """Whether the number lies in one of them."""
-    return any(first <= number <= last for first, last in ranges)
+    place = bisect_right(ranges, (number, math.inf))
+    return place > 0 and number <= ranges[place - 1][1]
+
+
+def add(ranges: Ranges, number: int) -> Ranges:
+    """The set and one number more. Finding its place takes no longer where there are many ranges."""
+    place = bisect_right(ranges, (number, math.inf))
+    first = last = number
+    before, after = place, place
+    if place and ranges[place - 1][1] >= number - 1:
+        before = place - 1
+        first, last = ranges[before][0], max(ranges[before][1], number)
+    if place < len(ranges) and ranges[place][0] == number + 1:
+        after = place + 1
+        last = ranges[place][1]
+    return (*ranges[:before], (first, last), *ranges[after:])
 
 
 def size(ranges: Ranges) -> int:

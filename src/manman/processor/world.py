@@ -189,10 +189,7 @@ class World:
         """Add a number to the set; `all_below`: a report stands for everything before it."""
         known = self.seen.get(journal, ())
         self.touched_journals.add(journal)
-        if known and not all_below and known[-1][1] + 1 == sequence:
-            self.seen[journal] = (*known[:-1], (known[-1][0], sequence))
-            return
-        self.seen[journal] = ranges.merged([*known, (1 if all_below else sequence, sequence)])
+        self.seen[journal] = ranges.merged([*known, (1, sequence)]) if all_below else ranges.add(known, sequence)
 
     def close_holes(self, journal: Journal) -> None:
         """A report stands for older journals of its host too: what they still had to say was sent before it."""
