@@ -64,7 +64,7 @@ def go_blind() -> None:
     async def away(*_: Any) -> Any:
         raise Unavailable("the database is away")
 
-    for name in ("apply", "condemn", "note_attempt"):
+    for name in ("apply", "condemn", "note_attempt", "take_back"):
         setattr(Transactions, name, away)
 
 

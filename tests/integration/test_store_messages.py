@@ -427,6 +427,8 @@ async def test_attempts_are_counted_until_they_are_erased(pool: Pool) -> None:
     async with pool.acquire() as conn:
         assert [await attempts.note(conn, "m", "status.host.online", 1) for _ in range(3)] == [1, 2, 3]
         assert await attempts.note(conn, "other", "k", None) == 1
+        await attempts.take_back(conn, ["m", "never noted"])
+        assert await attempts.note(conn, "m", "status.host.online", 1) == 3
         await attempts.erase(conn, ["m"])
         assert await attempts.note(conn, "m", "status.host.online", 1) == 1
 

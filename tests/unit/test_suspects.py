@@ -1,17 +1,20 @@
 """A message that was delivered too often may kill the process: each attempt at it is noted before it is made."""
 
+import asyncio
 from collections.abc import Collection
 from typing import Any
 
 import msgspec
 import pytest
 
+from manman.errors import Unavailable
 from manman.events.bus import Delivery
 from manman.processor.consumer import TRIES, EventConsumer
 from manman.processor.held import MOST_PAUSE, RETRY_AFTER
 from manman.processor.outcomes import Refusal
 from manman.processor.suspects import name_of
 from manman.processor.world import Arrived
+from manman.store.bounds import TooLong
 
 
 def delivered(attempts: int) -> Delivery:
@@ -37,6 +40,10 @@ class Ways:
         self.noted += 1
         self.did.append(f"note {name}")
         return self.noted
+
+    async def take_back(self, names: Collection[str]) -> None:
+        self.noted -= 1
+        self.did += [f"take back {name}" for name in names]
 
     async def apply(self, _batch: list[Arrived], erase: Collection[str]) -> dict[str, int]:
         self.did.append("apply")
@@ -158,3 +165,40 @@ def test_a_suspect_is_called_by_its_id_or_where_that_cannot_be_stored_by_what_it
     names = {*map(named, others), *(named(other, "a.key\0\ud800") for other in others)}
     assert len(names) == 2 * len(others)
     assert all(len(name) == 64 and name.isalnum() for name in names)
+
+
+class Weather(Ways):
+    """A database that is away, or too busy for this message, whenever it is to be applied."""
+
+    def __init__(self, error: Unavailable) -> None:
+        super().__init__(fails=0)
+        self.error = error
+
+    async def apply(self, _batch: list[Arrived], _erase: Collection[str]) -> dict[str, int]:
+        self.did.append("apply")
+        raise self.error
+
+
+async def test_a_service_that_ends_while_the_database_is_away_takes_its_note_back() -> None:
+    ways = Weather(Unavailable("away"))
+    for _ in range(TRIES + 1):
+        consumer = consumer_of(ways, [0.0])
+
+        async def ends(stop: asyncio.Event) -> None:
+            stop.set()
+
+        consumer.backoff.wait = ends  # type: ignore[method-assign, assignment]
+        with pytest.raises(Unavailable):
+            await consumer.step(Channel(delivered(2)))  # type: ignore[arg-type]
+    assert ways.did == ["note m", "apply", "take back m"] * (TRIES + 1)
+
+
+async def test_a_suspect_that_takes_too_long_is_not_set_aside_for_that() -> None:
+    ways, clock = Weather(TooLong("idle")), [0.0]
+    consumer, channel = consumer_of(ways, clock), Channel(delivered(2))
+    for _ in range(2 * TRIES):
+        await consumer.step(channel)  # type: ignore[arg-type]
+        [held] = consumer.held.values()
+        assert clock[0] < held.again_at <= clock[0] + MOST_PAUSE
+        clock[0] = held.again_at
+    assert ways.did == ["note m", "apply", "take back m"] * (2 * TRIES) and channel.acked == []

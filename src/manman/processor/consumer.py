@@ -2,12 +2,14 @@
 
 What may go wrong, and what then happens: database or broker away → nothing is acked, the same batch waits with jittered
 backoff; a bug on one message → the batch is split until the culprit is alone, its host waits, the others go on, and after five
-tries it is a dead letter; a message that was redelivered may have killed a process → one at a time, its attempts noted before; one
+tries it is a dead letter; what takes longer than the database allows → split in the same way, the one alone waits with its host and is
+never a dead letter for that; a message that was redelivered may have killed a process → one at a time, its attempts noted before; one
 that came before its predecessor (`order`) → its host waits.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Protocol, TypeVar
@@ -25,9 +27,11 @@ from manman.processor.order import Order
 from manman.processor.outcomes import Refusal
 from manman.processor.suspects import is_suspect, name_of, together
 from manman.processor.world import Arrived
+from manman.store.bounds import TooLong
 
 log = get_logger(__name__)
 TRIES = 5
+SLOW_TRIES = 3  # of a batch that takes too long; then it is split
 SIDE_BY_SIDE_FROM = 100  # messages; below, a second transaction costs more than waiting for the first
 WAIT = timedelta(seconds=1)
 WAIT_WITH_HELD = timedelta(seconds=RETRY_AFTER)
@@ -36,7 +40,7 @@ T = TypeVar("T")
 
 
 class Ways(Protocol):
-    """What a consumer calls on the database. Each raises `Unavailable`, or anything for a bug."""
+    """What a consumer calls on the database. Each raises `Unavailable`, or anything for a bug; the first two `TooLong` too."""
 
     async def apply(self, batch: list[Arrived], erase: Collection[str]) -> dict[str, int]:
         """One transaction: load, fold, save; the counts of outcomes. `erase` are notes that end with it."""
@@ -48,6 +52,10 @@ class Ways(Protocol):
 
     async def note_attempt(self, name: str, arrived: Arrived) -> int:
         """Note an attempt before it is made; how many there were with this one."""
+        ...
+
+    async def take_back(self, names: Collection[str]) -> None:
+        """The last attempt at each, which was noted, was none."""
         ...
 
 
@@ -196,32 +204,43 @@ class EventConsumer:
                 raise one
         return [item for one in done if isinstance(one, list) for item in one]
 
-    async def _settle(self, part: list[Item]) -> list[Item]:
-        """Apply it; split on a bug; in place, again and again, while the database is away. What may be acknowledged."""
+    async def _settle(self, part: list[Item], slow: int = SLOW_TRIES) -> list[Item]:
+        """Apply it; split on a bug, and where it takes too long (`slow` times, one alone once); in place, again and again, while the
+        database is away. What may be acknowledged."""
         if not part:
             return []
         try:
-            await self._attempt(part)
-        except Unavailable:
-            raise
+            await self._attempt(part, slow if len(part) > 1 else 1)
         except Exception as error:
+            if _is_end(error):
+                raise
             return await self._split(part, error)
         return part
 
-    async def _attempt(self, part: list[Item]) -> None:
-        """Apply it; a suspect, which is alone, is noted before, and set aside where its attempts are over."""
+    async def _attempt(self, part: list[Item], slow: int = 1) -> None:
+        """Apply it; a suspect, which is alone, is noted before, and set aside where its attempts are over. `slow`: see `_patiently`."""
         notes = [name_of(item) for item in part if is_suspect(item)]
         condemned: bool = bool(notes) and await self._patiently(self._is_condemned, part[0], notes)
-        if not condemned:
-            await self._patiently(self._apply, part, notes)
+        if condemned:
+            return
+        try:
+            await self._patiently(self._apply, part, notes, slow=slow)
+        except Unavailable:
+            # The message did not fail, and did not end the process. Where the database is away the note stays.
+            if notes:
+                with suppress(Exception):
+                    await self.ways.take_back(notes)
+            raise
 
-    async def _patiently(self, way: Callable[..., Awaitable[T]], *args: Any) -> T:
-        """Do it, again and again while the database is away; raises `Unavailable` once the service ends."""
+    async def _patiently(self, way: Callable[..., Awaitable[T]], *args: Any, slow: int = 1) -> T:
+        """Do it, again and again while the database is away; raises `Unavailable` once the service ends, and `TooLong` the `slow`-th
+        time that it is that."""
         while True:
             try:
                 done = await way(*args)
             except Exception as error:
-                if not is_transient(error):
+                slow -= isinstance(error, TooLong)
+                if slow <= 0 or not is_transient(error):
                     raise
                 self.pause(error)
                 await self.backoff.wait(self.stop)
@@ -243,12 +262,15 @@ class EventConsumer:
         metrics.count("batches_split")
         if len(part) > 1:
             half = len(part) // 2
-            first = await self._settle(self._behind_held(part[:half]))
-            return first + await self._settle(self._behind_held(part[half:]))
+            first = await self._settle(self._behind_held(part[:half]), slow=1)
+            return first + await self._settle(self._behind_held(part[half:]), slow=1)
         arrived = part[0][1]
-        log.error("message_failed", key=arrived.key, **told(error))
-        self.held[arrived.host_id] = held = Held(list(part), 0.0, "", tries=1)
-        held.pause(error, self.loop_time())
+        if isinstance(error, TooLong):
+            log.warning("message_takes_too_long", key=arrived.key, host_id=arrived.host_id, reason=str(error))
+        else:
+            log.error("message_failed", key=arrived.key, **told(error))
+        self.held[arrived.host_id] = held = Held(list(part), 0.0, "")
+        held.failed(error, self.loop_time())
         return []
 
     async def _try_held(self, consumer: Consumer) -> None:
@@ -266,11 +288,10 @@ class EventConsumer:
             return False
         try:
             await self._attempt([item])
-        except Unavailable:
-            raise
         except Exception as error:
-            held.tries += 1
-            held.pause(error, self.loop_time())
+            if _is_end(error):
+                raise
+            held.failed(error, self.loop_time())
             return held.tries >= TRIES and await self._is_set_aside(held, item)
         return True
 
@@ -279,9 +300,9 @@ class EventConsumer:
         why = Refusal("bug", f"it failed {held.tries} times: {held.error}")
         try:
             await self._patiently(self.ways.condemn, item[1], why, [name_of(item)])
-        except Unavailable:
-            raise
         except Exception as error:
+            if _is_end(error):
+                raise
             log.error("dead_letter_failed", key=item[1].key, host_id=item[1].host_id, **told(error))
             return False
         return True
@@ -312,6 +333,11 @@ class EventConsumer:
         why = Refusal("kills_the_process", f"its processing failed or ended the processor {TRIES} times")
         await self.ways.condemn(item[1], why, notes)
         return True
+
+
+def _is_end(error: Exception) -> bool:
+    """Whether the service ends: all other weather is waited for, and what takes too long is one message's trouble."""
+    return isinstance(error, Unavailable) and not isinstance(error, TooLong)
 
 
 def _is_of_any_host(item: Item) -> bool:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from manman.events.bus import Delivery
 from manman.processor.world import Arrived
+from manman.store.bounds import TooLong
 
 RETRY_AFTER = 0.1  # seconds, doubling
 MOST_PAUSE = 10.0  # seconds
@@ -32,16 +33,12 @@ class Held:
         if place == 0:
             self.again_at = 0.0
 
-    def pause(self, error: BaseException, now: float) -> None:
-        """Wait longer than the last time."""
+    def failed(self, error: Exception, now: float) -> None:
+        """Wait, longer than the last time. What only took too long is tried for ever: that is no bug."""
         self.pauses += 1
-        self.error = said(error)
+        self.tries += not isinstance(error, TooLong)
+        self.error = f"{type(error).__name__}: {error}"
         self.again_at = now + min(RETRY_AFTER * 2 ** min(self.pauses - 1, 10), MOST_PAUSE)
-
-
-def said(error: BaseException) -> str:
-    """An error in one line."""
-    return f"{type(error).__name__}: {error}"
 
 
 def _precedes(one: Arrived, other: Arrived) -> bool:

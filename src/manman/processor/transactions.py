@@ -9,7 +9,7 @@ from manman.processor.batch import Rules
 from manman.processor.outcomes import Refusal
 from manman.processor.relay import Relay
 from manman.processor.world import Arrived
-from manman.store import attempts
+from manman.store import attempts, bounds
 from manman.store.pool import Pool
 
 
@@ -25,7 +25,8 @@ class Transactions:
 
     async def apply(self, arrived: list[Arrived], erase: Collection[str]) -> dict[str, int]:
         try:
-            done = await batch.apply(self.pool, arrived, self.rules, erase=erase, leader=self.relay.leader())
+            with bounds.told_apart():
+                done = await batch.apply(self.pool, arrived, self.rules, erase=erase, leader=self.relay.leader())
         except Exception as error:
             if is_transient(error):
                 self.relay.forget()
@@ -35,9 +36,14 @@ class Transactions:
         return done.counts
 
     async def condemn(self, arrived: Arrived, why: Refusal, erase: Collection[str]) -> None:
-        await batch.condemn(self.pool, arrived, why, self.rules, erase=erase)
+        with bounds.told_apart():
+            await batch.condemn(self.pool, arrived, why, self.rules, erase=erase)
 
     async def note_attempt(self, name: str, arrived: Arrived) -> int:
         host = arrived.message.host_id if arrived.message is not None else None
         async with self.pool.transaction() as conn:
             return await attempts.note(conn, name, arrived.key, host)
+
+    async def take_back(self, names: Collection[str]) -> None:
+        async with self.pool.transaction() as conn:
+            await attempts.take_back(conn, list(names))

@@ -17,6 +17,11 @@ async def note(conn: Connection, message: str, key: str, host: int | None) -> in
     return count
 
 
+async def take_back(conn: Connection, messages: Sequence[str]) -> None:
+    """One attempt at each was none: it ended by no fault of theirs."""
+    await conn.execute(sql["take_back"], list(messages))
+
+
 async def erase(conn: Connection, messages: Sequence[str]) -> None:
     """Forgets the notes, in the transaction that settles these messages."""
     if messages:
