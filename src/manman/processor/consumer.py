@@ -22,6 +22,7 @@ from manman.processor.arrivals import arrive
 from manman.processor.backoff import Backoff
 from manman.processor.failing import told
 from manman.processor.held import RETRY_AFTER, Held, Item
+from manman.processor.marks import Mark, mark_of
 from manman.processor.order import PATIENCE as PREDECESSOR_PATIENCE
 from manman.processor.order import Order
 from manman.processor.outcomes import Refusal
@@ -75,10 +76,10 @@ class EventConsumer:
     side_by_side: Callable[[], bool] = lambda: False
     linger: timedelta = timedelta(0)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
-    ended: Callable[[Delivery], Awaitable[None]] | None = None
+    ended: Callable[[Mark], Awaitable[None]] | None = None
     order: Order | None = None
     held: dict[HostId | None, Held] = field(default_factory=dict)
-    marks: list[Delivery] = field(default_factory=list)
+    marks: list[tuple[Delivery, Mark]] = field(default_factory=list)
     paused: str | None = None
     leaderless: str | None = None
     gathers: bool = False
@@ -111,7 +112,7 @@ class EventConsumer:
             self.leaderless = f"{error.detail}; {error.hint}"
 
     def resume(self) -> None:
-        """All is well again."""
+        """All is well again: the broker gave what it has, were it nothing, or the database did what was asked."""
         if self.paused is not None:
             log.info("consumption_resumed", queue=self.queue)
         self.paused = None
@@ -121,6 +122,7 @@ class EventConsumer:
         """Take what is there (a lone message at once; of many more), settle it, acknowledge it."""
         linger = self.linger if self.gathers else timedelta(0)
         deliveries = await consumer.get_batch(self.batch_max, linger, WAIT_WITH_HELD if self.held else WAIT)
+        self.resume()
         self.gathers = len(deliveries) > 1
         deliveries = self._without_marks(deliveries)
         taken = self.loop_time()
@@ -129,19 +131,20 @@ class EventConsumer:
         await self._note_marks(consumer)
 
     def _without_marks(self, deliveries: list[Delivery]) -> list[Delivery]:
-        """What came over an exchange; a mark came over none, and waits until all before it is settled."""
-        marks = [one for one in deliveries if not one.exchange]
-        if not marks or self.ended is None:
+        """What is no mark; a mark waits until all before it is settled."""
+        if self.ended is None:
             return deliveries
+        marks = [(one, mark) for one in deliveries if (mark := mark_of(one)) is not None]
         self.marks += marks
-        return [one for one in deliveries if one.exchange]
+        found = {delivery.tag for delivery, _ in marks}
+        return [one for one in deliveries if one.tag not in found] if found else deliveries
 
     async def _note_marks(self, consumer: Consumer) -> None:
         if not self.marks or self.held or self.ended is None:
             return
-        for mark in self.marks:
+        for _, mark in self.marks:
             await self._patiently(self.ended, mark)
-        await consumer.ack_many(self.marks)
+        await consumer.ack_many([delivery for delivery, _ in self.marks])
         self.marks.clear()
 
     async def _take(self, consumer: Consumer, batch: list[Item]) -> None:

@@ -11,16 +11,15 @@ import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-import msgspec
-
 from manman.domain import partitions as rules
 from manman.domain.partitions import Generation, Part
 from manman.errors import Transient
 from manman.events import topics, topology
-from manman.events.bus import Bus, Delivery, Topology
+from manman.events.bus import Bus, Topology
 from manman.observability import get_logger, metrics
 from manman.processor.backoff import Backoff
 from manman.processor.consumer import EventConsumer
+from manman.processor.marks import Mark
 from manman.processor.order import Place
 from manman.store import leadership, partitions
 from manman.store.pool import Connection, Pool
@@ -29,28 +28,14 @@ log = get_logger(__name__)
 SERVICE = "processor"
 
 
-class Mark(msgspec.Struct, frozen=True, kw_only=True):
-    """What stands at the end of a queue that gets no more: `mark` as `domain.partitions` counts them."""
-
-    generation: int
-    partition: int
-    mark: int
-
-
 @dataclass(slots=True)
 class Marks:
-    """Notes the marks that consumers meet, and looks into the inbox for them. A mark comes over the default exchange, where no host
-    may publish."""
+    """Notes the marks that consumers meet, and looks into the inbox for them."""
 
     pool: Pool
 
-    async def ended(self, delivery: Delivery) -> None:
-        """All before this mark is settled. What is no mark of ours says nothing."""
-        try:
-            mark = msgspec.json.decode(delivery.body, type=Mark)
-        except msgspec.DecodeError:
-            log.warning("mark_not_understood", queue=delivery.key)
-            return
+    async def ended(self, mark: Mark) -> None:
+        """All before this mark is settled."""
         async with self.pool.transaction() as conn:
             await partitions.end(conn, mark.generation, mark.partition, mark.mark)
 

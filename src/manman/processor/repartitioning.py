@@ -17,7 +17,7 @@ from manman.events import topics, topology
 from manman.events.bus import Bus, Outcome, Outgoing, QueueMissing, Unsupported
 from manman.observability import acts, get_logger, observe
 from manman.processor.leading import Lease
-from manman.processor.partitions import Mark
+from manman.processor.marks import Mark
 from manman.store import partitions
 from manman.store.partitions import State
 
