@@ -10,9 +10,10 @@ class Proxy:
     """One door on 127.0.0.1 that leads to `target` (a port there). `port` is its own, known once `open` was awaited.
 
     `cut`: connections are reset and new ones end at once. `hold`: nothing passes in either direction, though everything stays open
-    and new connections are accepted, as with a wire that was pulled. `delay`: seconds that each piece takes longer. `lasts`: how many
-    pieces of what the service says pass before a connection is reset, `resets` how often that was. `inject`: bytes that the service
-    never said. `heal` ends all of it; what was held goes on where its ends still live.
+    and new connections are accepted, as with a wire that was pulled. `forget`: that only for what is open now, and for ever, as with
+    an address that moved. `delay`: seconds that each piece takes longer. `lasts`: how many pieces of what the service says pass before
+    a connection is reset, `resets` how often that was. `inject`: bytes that the service never said. `heal` ends all of it; what was
+    held goes on where its ends still live.
     """
 
     target: int
@@ -43,6 +44,12 @@ class Proxy:
     def hold(self) -> None:
         """Let nothing pass."""
         self._flows.clear()
+
+    def forget(self) -> None:
+        """Let nothing pass any more on what is open; what comes is new."""
+        self._flows.clear()
+        self._flows = asyncio.Event()
+        self._flows.set()
 
     def inject(self, data: bytes) -> None:
         """Say this to everyone who came in, as if the service had."""
@@ -82,13 +89,14 @@ class Proxy:
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self.is_cut:
             return
-        await self._flows.wait()
+        flows = self._flows
+        await flows.wait()
         there, back = await asyncio.open_connection("127.0.0.1", self.target)
         self._writers.add(back)
         try:
             ways = [
-                asyncio.ensure_future(self._pump(reader, back)),
-                asyncio.ensure_future(self._pump(there, writer, self.lasts)),
+                asyncio.ensure_future(self._pump(flows, reader, back)),
+                asyncio.ensure_future(self._pump(flows, there, writer, self.lasts)),
             ]
             try:
                 await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
@@ -100,7 +108,13 @@ class Proxy:
             self._writers.discard(back)
             back.transport.abort()
 
-    async def _pump(self, source: asyncio.StreamReader, drain: asyncio.StreamWriter, lasts: int | None = None) -> None:
+    async def _pump(
+        self,
+        flows: asyncio.Event,
+        source: asyncio.StreamReader,
+        drain: asyncio.StreamWriter,
+        lasts: int | None = None,
+    ) -> None:
         """Bytes from one side to the other until one of them ends, or `lasts` pieces have passed."""
         passed = 0
         with contextlib.suppress(OSError):
@@ -111,7 +125,7 @@ class Proxy:
                 passed += 1
                 if self.delay:
                     await asyncio.sleep(self.delay)
-                await self._flows.wait()
+                await flows.wait()
                 drain.write(piece)
                 await drain.drain()
 

@@ -282,6 +282,7 @@ class PostgresBus:
                 async with asyncio.timeout(REAP_SECONDS):
                     await lost.wait()
             except TimeoutError:
+                await conn.execute("SELECT")  # raises where nobody answers: then the lock may be gone
                 await self._tidy()
         raise Unavailable("the connection to the database was lost")
 

@@ -1,11 +1,16 @@
 """Connections to PostgreSQL, all made alike: JSON as Python values, UTC, no JIT, and bounds on every wait.
 
+A peer that falls silent without a word (a machine without power, an address that moved) is noticed twice: by the kernel, where nothing
+is acknowledged for `SILENT_SECONDS`, and by the driver, where the peer's kernel or a proxy acknowledges and no answer comes within
+`ANSWER_SECONDS`. Either way the connection ends and the next one is new.
+
 A database that is out of reach, starting, stopping or out of connections is `errors.Unavailable`, whatever the driver calls it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
@@ -14,7 +19,7 @@ from typing import Any
 import asyncpg
 import msgspec
 
-from manman.errors import OutOfReach, TimedOut, Unavailable
+from manman.errors import OutOfReach, Unavailable
 from manman.store.settings import DatabaseSettings
 
 Connection = Any  # asyncpg's connection or its pool's proxy for one: the driver types them as unrelated classes
@@ -22,6 +27,9 @@ Row = Any  # asyncpg's record: a mapping by column name
 
 ACQUIRE_SECONDS = 10.0
 CONNECT_SECONDS = 5.0
+ANSWER_SECONDS = 6.0  # above the database's own bound on a statement, so that it cuts nothing that is on its way
+SILENT_SECONDS = 5
+PROBED_AFTER, PROBED_EVERY, PROBES = 3, 1, 3  # a connection on which nobody says anything
 AT_START = timedelta(seconds=30)
 SERVER_SETTINGS = {
     "application_name": "manman",
@@ -72,7 +80,7 @@ def reach() -> Iterator[None]:
     except asyncpg.exceptions.DataError:
         raise
     except TimeoutError as error:
-        raise TimedOut("the database did not answer in time") from error
+        raise Unavailable("the database did not answer in time") from error
     except _BUSY as error:
         raise Unavailable(f"the database is busy: {_line(error)}") from error
     except _AWAY as error:
@@ -93,7 +101,8 @@ def _line(error: BaseException) -> str:
 
 
 async def prepare(conn: Connection) -> None:
-    """Makes JSON travel as Python values on this connection."""
+    """Makes JSON travel as Python values on this connection, and a peer that falls silent end it."""
+    watch(conn._transport.get_extra_info("socket"))
     for kind in ("json", "jsonb"):
         await conn.set_type_codec(
             kind,
@@ -103,9 +112,31 @@ async def prepare(conn: Connection) -> None:
         )
 
 
+def watch(sock: Any) -> None:
+    """Has the kernel end this connection soon after its peer acknowledges nothing any more; how long an answer takes is nothing to it.
+    Unix sockets need none of it; what a platform does not know is left out."""
+    if sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    after = "TCP_KEEPIDLE" if hasattr(socket, "TCP_KEEPIDLE") else "TCP_KEEPALIVE"  # as macOS calls it
+    bounds = {
+        after: PROBED_AFTER,
+        "TCP_KEEPINTVL": PROBED_EVERY,
+        "TCP_KEEPCNT": PROBES,
+        "TCP_USER_TIMEOUT": SILENT_SECONDS * 1000,
+    }
+    for name, value in bounds.items():
+        if hasattr(socket, name):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
 def arguments(settings: DatabaseSettings) -> dict[str, Any]:
     """The driver's arguments for these settings, a URL's own `options` kept."""
-    common: dict[str, Any] = {"timeout": CONNECT_SECONDS, "server_settings": dict(SERVER_SETTINGS)}
+    common: dict[str, Any] = {
+        "timeout": CONNECT_SECONDS,
+        "command_timeout": ANSWER_SECONDS,
+        "server_settings": dict(SERVER_SETTINGS),
+    }
     if settings.database_url is not None:
         return common | {"dsn": settings.database_url}
     return common | {
@@ -119,12 +150,15 @@ def arguments(settings: DatabaseSettings) -> dict[str, Any]:
 
 
 async def single(settings: DatabaseSettings, **server_settings: str) -> Connection:
-    """A connection of its own beside the pool, for leases and LISTEN; `server_settings` replace the usual bounds.
+    """A connection of its own beside the pool, for leases and LISTEN; `server_settings` replace the usual bounds;
+    whoever gives statements another one waits for answers as long as the database works.
 
     Raises `OutOfReach` when the database refuses, `Unavailable` when it cannot be reached now.
     """
     given = arguments(settings)
     given["server_settings"] |= server_settings
+    if "statement_timeout" in server_settings:
+        del given["command_timeout"]
     try:
         with reach():
             conn = await asyncpg.connect(**given)
@@ -136,8 +170,6 @@ async def single(settings: DatabaseSettings, **server_settings: str) -> Connecti
             return conn
     except (*_REFUSED, ValueError, asyncpg.InterfaceError) as error:
         raise OutOfReach(f"{settings.source}: the database refuses: {_line(error)}") from error
-    except TimedOut as error:
-        raise Unavailable(str(error)) from error
 
 
 class Pool:
@@ -159,14 +191,26 @@ class Pool:
                 raise Unavailable("no database connection became free within 10 s") from error
             try:
                 yield conn
+            except TimeoutError:
+                conn.terminate()  # an answer that did not come is not waited for again, to undo what it was about
+                raise
             finally:
                 await self._inner.release(conn, timeout=ACQUIRE_SECONDS)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
         """A connection inside of a transaction: committed at the end, rolled back by any exception."""
-        async with self.acquire() as conn, conn.transaction():
-            yield conn
+        async with self.acquire() as conn:
+            going = conn.transaction()
+            await going.start()
+            try:
+                yield conn
+            except TimeoutError:
+                raise  # it ends with the connection
+            except BaseException:
+                await going.rollback()
+                raise
+            await going.commit()
 
     @property
     def size(self) -> int:
@@ -232,8 +276,6 @@ async def _try(settings: DatabaseSettings) -> Pool:
             return pool
     except (*_REFUSED, ValueError) as error:
         raise OutOfReach(f"{settings.source}: the database refuses: {_line(error)}") from error
-    except TimedOut as error:
-        raise Unavailable(str(error)) from error
     finally:
         if inner is not None:
             inner.terminate()
