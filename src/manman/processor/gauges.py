@@ -1,5 +1,6 @@
 """What the processor says of itself: lag, backlog, deafness, dead letters. Read every two seconds, for metrics and readiness."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from manman.domain import hosts
@@ -10,15 +11,19 @@ from manman.store import dead_letters, migrate, outbox, sweeps
 from manman.store.pool import Pool
 
 LAGS_AT = 10.0  # seconds that the oldest row of the outbox has waited
+OLD_AT = 10.0  # seconds since a reading that tells nothing of the database any more
 
 
 @dataclass(slots=True)
 class Gauges:
-    """The last reading. `database` is why it cannot be read now, `migrations` what this version misses in it."""
+    """The last reading. `trouble` is why it cannot be read now, `migrations` what this version misses in it; `loop_time` is the loop's
+    clock."""
 
     pool: Pool
     rules: Rules
-    database: str | None = "not asked yet"
+    loop_time: Callable[[], float]
+    trouble: str | None = "not asked yet"
+    read_at: float = 0.0
     migrations: str | None = None
     deaf: str | None = None
     lag: str | None = None
@@ -32,9 +37,9 @@ class Gauges:
                 backlog = await outbox.backlog(conn)
                 letters = await dead_letters.count_open(conn)
         except ManManError as error:
-            self.database = str(error)
+            self.trouble = str(error)
             return
-        self.database = None
+        self.trouble, self.read_at = None, self.loop_time()
         since = hosts.deaf_since(pulse, now)
         self.deaf = f"deaf since {since:%Y-%m-%d %H:%M:%S} UTC: no heartbeat comes through" if since else None
         self.lag = f"the outbox is {backlog.oldest:.0f} s behind" if backlog.oldest > LAGS_AT else None
@@ -44,3 +49,8 @@ class Gauges:
         metrics.gauge("dead_letters_open", letters)
         metrics.gauge("deaf", 0 if since is None else 1)
         metrics.gauge("pool_acquire_timeouts", self.pool.timeouts)
+
+    def database(self) -> str | None:
+        """For readiness: that the database cannot be read, also when it says nothing at all."""
+        age = self.loop_time() - self.read_at
+        return self.trouble or (f"the database has not answered for {age:.0f} s" if age > OLD_AT else None)

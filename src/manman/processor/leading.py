@@ -1,5 +1,8 @@
 """Leases of this process: who relays, who sweeps. Another process takes over within 4 s of a leader's death or freeze.
 
+A leader that cannot renew in time says so itself: a round of renewals that is not answered within `ANSWERED_WITHIN` ends, with its
+connection, before the lease does. At the end each lease is kept until what is done under it is over, and then given up.
+
 A leader looks at its lease again in every transaction it makes (`Lease.transaction`): a frozen one lost it by the database's
 clock, and what it does when it wakes changes nothing.
 """
@@ -18,6 +21,7 @@ from manman.store.pool import Connection, Pool, reach, single
 from manman.store.settings import DatabaseSettings
 
 log = get_logger(__name__)
+ANSWERED_WITHIN = 2.0  # seconds; with those between two rounds less than a lease lasts
 
 
 class NotLeading(Transient):
@@ -28,12 +32,14 @@ class NotLeading(Transient):
 
 @dataclass(slots=True)
 class Lease:
-    """One thing that only one process does at a time. `led` is set while it is this one, as far as this process knows."""
+    """One thing that only one process does at a time. `led` is set while it is this one, as far as this process knows, `over`
+    when this process is ending and does nothing under it any more."""
 
     name: str
     holder: str
     pool: Pool
     led: asyncio.Event = field(default_factory=asyncio.Event)
+    over: asyncio.Event = field(default_factory=asyncio.Event)
     term: int | None = None
 
     def know(self, term: int | None) -> None:
@@ -84,6 +90,7 @@ class Leases:
     backoff: Backoff
     woken: Callable[[str], None]
     member: Member | None = None
+    away: bool = False
 
     async def run(self, stop: asyncio.Event) -> None:
         """Take, renew each second, give up at the end so that the next one need not wait."""
@@ -91,7 +98,9 @@ class Leases:
             try:
                 await self._one_life(stop)
             except ManManError as error:
-                log.warning("leases_paused", reason=str(error))
+                if not self.away:
+                    log.warning("leases_paused", reason=str(error))
+                self.away = True
                 for lease in self.leases:
                     lease.know(None)
                 await self.backoff.wait(stop)
@@ -104,26 +113,48 @@ class Leases:
                 while not stop.is_set():
                     await self.step(conn)
                     await _sleep(stop, leadership.RENEW_EVERY.total_seconds())
-                for lease in self.leases:
-                    await leadership.release(conn, lease.name, lease.holder)
-                    lease.know(None)
-                if self.member is not None:
-                    await self.member.leave(conn)
+                await self._leave(conn)
         finally:
             conn.terminate()
 
     async def step(self, conn: Connection) -> None:
         """Take or renew each lease once."""
-        for lease in self.leases:
-            lease.know(await leadership.take(conn, lease.name, lease.holder))
-        if self.member is not None:
-            await self.member.renew(conn)
+        async with asyncio.timeout(ANSWERED_WITHIN):
+            for lease in self.leases:
+                lease.know(await leadership.take(conn, lease.name, lease.holder))
+            if self.member is not None:
+                await self.member.renew(conn)
         self.backoff.reset()
+        if self.away:
+            log.info("leases_resumed")
+        self.away = False
+
+    async def _leave(self, conn: Connection) -> None:
+        """Give up what is over, renew what is not yet."""
+        async with asyncio.timeout(ANSWERED_WITHIN):
+            if self.member is not None:
+                await self.member.leave(conn)
+        left = list(self.leases)
+        while left:
+            await _sleep(left[0].over, leadership.RENEW_EVERY.total_seconds())
+            async with asyncio.timeout(ANSWERED_WITHIN):
+                left = [lease for lease in left if not await _given_up(conn, lease)]
 
 
-async def _sleep(stop: asyncio.Event, seconds: float) -> None:
+async def _given_up(conn: Connection, lease: Lease) -> bool:
+    """Whether it was over; else it is renewed."""
+    over = lease.over.is_set()
+    if over:
+        await leadership.release(conn, lease.name, lease.holder)
+        lease.know(None)
+    elif lease.led.is_set():
+        lease.know(await leadership.take(conn, lease.name, lease.holder))
+    return over
+
+
+async def _sleep(until: asyncio.Event, seconds: float) -> None:
     try:
         async with asyncio.timeout(seconds):
-            await stop.wait()
+            await until.wait()
     except TimeoutError:
         pass

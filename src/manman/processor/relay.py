@@ -96,7 +96,9 @@ class Relay:
         return turn.more or known.behind or bool(known.handed)
 
     async def finish(self) -> None:
-        """Note what is published, so that the next leader need not repeat it."""
+        """Publish what was said last, and note it, so that the next leader need neither wait for it nor repeat it."""
+        if self.lease.led.is_set():
+            await self.step()
         if self.known.published is not None:
             await self._turn(self.known, 0)
 

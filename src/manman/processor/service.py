@@ -1,7 +1,8 @@
 """The processor as a service: its loops in one task group, each repeating a `step`; SIGTERM sets `stop`.
 
-At the end consumers finish what is in flight and close their channels, so that the rest returns in order to another replica; the
-leases are given up, so that it leads at once. What does not end within the shutdown timeout is cut: nothing is lost by that.
+At the end consumers finish what is in flight and close their channels, so that the rest returns in order to another replica; then
+the relay publishes and notes what they said, and the leases are given up, so that the other one leads at once. What does not end
+within the shutdown timeout is cut: nothing is lost by that.
 """
 
 import asyncio
@@ -142,27 +143,30 @@ class Processor:
         holder = self._chance(8).hex()
         relays, sweeps, changes = (Lease(name, holder, pool) for name in ("relay", "sweeps", "partitions"))
         relay = Relay(relays, self.bus, self.broker.external_exchange)
-        gauges = Gauges(pool, self.rules)
+        loop_time = asyncio.get_running_loop().time
+        gauges = Gauges(pool, self.rules, loop_time)
         share = Share(
             self.bus, self.broker.queue_name, holder, lambda queue: self._consumer(queue, pool, relay), self._backoff
         )
         self.share = share
-        loop_time = asyncio.get_running_loop().time
         repartitioning = Repartitioning(changes, self.bus, self.broker.queue_name, loop_time)
         self._describe(gauges, share, repartitioning, relays, sweeps)
+        hushed = asyncio.Event()  # nobody here says anything any more
         loops = [
-            share.run(stop),
-            self._heartbeats(pool).run(stop),
-            ExpiredConsumer(self._own("expired", topics.EXPIRED_QUEUE, MOST_EXPIRED)).run(stop),
+            self._all(
+                partial(self._hush, hushed),
+                share.run(stop),
+                self._heartbeats(pool).run(stop),
+                ExpiredConsumer(self._own("expired", topics.EXPIRED_QUEUE, MOST_EXPIRED)).run(stop),
+                self._all(sweeps.over.set, *(self._sweep(sweep, sweeps, stop) for sweep in self._sweeps())),
+            ),
+            self._all(relays.over.set, self._relay(relay, hushed), self._commands(relays, hushed)),
+            self._all(changes.over.set, self._repartition(repartitioning, changes, stop)),
             Leases(self.database, (relays, sweeps, changes), self._backoff(), partial(self._woken, relay), share).run(
                 stop
             ),
             self._repeat("pulse", self._pulse, stop, every=PULSE_EVERY),
             self._repeat("gauges", gauges.step, stop, every=GAUGES_EVERY),
-            self._repartition(repartitioning, changes, stop),
-            self._relay(relay, stop),
-            self._commands(relays, stop),
-            *(self._sweep(sweep, sweeps, stop) for sweep in self._sweeps()),
         ]
         log.info("processor_started", holder=holder, queue=self.broker.queue_name)
         async with asyncio.TaskGroup() as group:
@@ -180,8 +184,6 @@ class Processor:
         say until the last that it ends."""
         await stop.wait()
         self.health.stopping = True
-        for news in self._news.values():
-            news.set()  # whoever waits for some looks at `stop`
         most = self.settings.shutdown_timeout_seconds
         _, late = await asyncio.wait(tasks, timeout=max(most - CUT_BEFORE, most / 2))
         for task in late:
@@ -193,7 +195,7 @@ class Processor:
         ended.set()
 
     def _describe(self, gauges: Gauges, share: Share, change: Repartitioning, *leases: Lease) -> None:
-        self.health.required["database"] = lambda: gauges.database
+        self.health.required["database"] = gauges.database
         self.health.required["migrations"] = lambda: gauges.migrations
         self.health.required["broker"] = lambda: None if self.bus.connected else str(self.bus.trouble or "away")
         self.health.required["queues"] = share.leaderless
@@ -259,6 +261,20 @@ class Processor:
         ]
 
     # ---- the loops ----------------------------------------------------------------------------------
+
+    async def _all(self, over: Callable[[], None], *loops: Coroutine[Any, Any, None]) -> None:
+        """Loops that end together; `over` is called when they have."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for loop in loops:
+                    group.create_task(loop)
+        finally:
+            over()
+
+    def _hush(self, hushed: asyncio.Event) -> None:
+        hushed.set()
+        for news in self._news.values():
+            news.set()  # whoever waits for some sees that none will come
 
     def _woken(self, relay: Relay, what: str) -> None:
         """A commit put rows into the outbox: commands, or others."""
