@@ -35,12 +35,14 @@ async def run(told: dict[str, Any]) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     wanted = topology.processor_base(broker.heartbeat_queue_name, broker.external_exchange)
     bus = await rabbit.connect(told["broker"], name="processor", topology=wanted)
+    publishing = await rabbit.connect(told["broker"], name="processor-publishing")
     commands = await rabbit.connect(told["broker"], name="processor-commands")
     try:
         database = DatabaseSettings(database_url=told["database"])
-        await Processor(settings, database, bus, broker, command_bus=commands).run(stop)
+        await Processor(settings, database, bus, broker, publish_bus=publishing, command_bus=commands).run(stop)
     finally:
         await commands.close()
+        await publishing.close()
         await bus.close()
 
 

@@ -261,7 +261,13 @@ def settings_of(**changed: Any) -> ProcessorSettings:
 
 @contextlib.asynccontextmanager
 async def house(
-    place: Place, database_url: str, *, recorder: str = "recorder", command_bus: Bus | None = None, **changed: Any
+    place: Place,
+    database_url: str,
+    *,
+    recorder: str = "recorder",
+    publish_bus: Bus | None = None,
+    command_bus: Bus | None = None,
+    **changed: Any,
 ) -> AsyncIterator[House]:
     """A processor that runs until the end of the block, and must end in order. `recorder` is its own queue's name."""
     database = DatabaseSettings(database_url=database_url)
@@ -271,7 +277,9 @@ async def house(
         await own.declare(topology.event_queues(broker.queue_name, 0, 1), lasting=False)
         await own.declare(topology.event_route(broker.queue_name, 0, 1), lasting=False)
         pool = await pools.connect(database)
-        made = Processor(settings_of(**changed), database, own, broker, command_bus=command_bus)
+        made = Processor(
+            settings_of(**changed), database, own, broker, publish_bus=publish_bus, command_bus=command_bus
+        )
         running = House(pool, outside, made)
         stop = asyncio.Event()
         async with asyncio.TaskGroup() as group:

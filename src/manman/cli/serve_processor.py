@@ -55,12 +55,18 @@ def run() -> None:
         serve.warn_of_names()
         wanted = topology.processor_base(broker.heartbeat_queue_name, broker.external_exchange)
         bus = await rabbit.connect(str(broker.rabbitmq_url), name="manman-processor", topology=wanted)
+        # A broker that is short of memory or disk reads nothing more of a connection that publishes, acknowledgements neither.
+        publishing = await rabbit.connect(str(broker.rabbitmq_url), name="manman-processor-publishing")
         # Commands go on a connection of their own: what one host's full queue holds up is not the events.
         commands = await rabbit.connect(str(broker.rabbitmq_url), name="manman-processor-commands")
         try:
-            await Processor(settings, database.require(), bus, broker, command_bus=commands).run(stop)
+            processor = Processor(
+                settings, database.require(), bus, broker, publish_bus=publishing, command_bus=commands
+            )
+            await processor.run(stop)
         finally:
             await commands.close()
+            await publishing.close()
             await bus.close()
 
     serve.run_service(

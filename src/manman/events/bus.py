@@ -271,6 +271,12 @@ class Bus(Protocol):
         """Why it is not connected, None while it is."""
         ...
 
+    @property
+    def blocked(self) -> str | None:
+        """Why the broker takes nothing of this connection now, acknowledgements neither (it does so once something was published while
+        it is short of memory or disk); None while it takes it."""
+        ...
+
     async def wait_connected(self) -> None:
         """Returns when the bus is connected and its topology declared; raises what makes that impossible for ever."""
         ...

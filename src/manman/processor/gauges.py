@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from manman.domain import hosts
 from manman.errors import ManManError
+from manman.events.bus import Bus
 from manman.observability import metrics
 from manman.processor.batch import Rules
 from manman.store import dead_letters, migrate, outbox, sweeps
@@ -54,3 +55,13 @@ class Gauges:
         """For readiness: that the database cannot be read, also when it says nothing at all."""
         age = self.loop_time() - self.read_at
         return self.trouble or (f"the database has not answered for {age:.0f} s" if age > OLD_AT else None)
+
+
+def broker_trouble(*buses: Bus) -> str | None:
+    """For readiness: that one of these is not connected, or that the broker takes nothing of it."""
+    for bus in buses:
+        if not bus.connected:
+            return str(bus.trouble or "away")
+        if bus.blocked:
+            return f"the broker takes no messages: {bus.blocked}"
+    return None

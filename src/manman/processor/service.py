@@ -30,7 +30,7 @@ from manman.processor.consumer import EventConsumer
 from manman.processor.expired import MOST as MOST_EXPIRED
 from manman.processor.expired import ExpiredConsumer
 from manman.processor.failing import told
-from manman.processor.gauges import Gauges
+from manman.processor.gauges import Gauges, broker_trouble
 from manman.processor.heartbeats import HeartbeatConsumer
 from manman.processor.leading import Lease, Leases
 from manman.processor.order import Order
@@ -70,8 +70,9 @@ class Sweep:
 
 
 class Processor:
-    """The event processor. `bus` is a connected bus (its topology is declared here), `command_bus` another connection for
-    commands where one is wanted; `pool` the database's connections, made from `database` unless given."""
+    """The event processor. `bus` is a connected bus (its topology is declared here), `publish_bus` another connection for
+    what is published, so that a broker which takes no more messages still reads what is acknowledged, `command_bus` one for commands;
+    `pool` the database's connections, made from `database` unless given."""
 
     def __init__(
         self,
@@ -82,11 +83,13 @@ class Processor:
         pool: Pool | None = None,
         serve_health: bool = True,
         *,
+        publish_bus: Bus | None = None,
         command_bus: Bus | None = None,
         chance: Chance = os.urandom,
     ) -> None:
         self.settings, self.database, self.broker = settings, database, broker
-        self.bus, self.command_bus = bus, command_bus or bus
+        self.bus, self.publish_bus = bus, publish_bus or bus
+        self.command_bus = command_bus or self.publish_bus
         self.health = Health()
         self.rules = Rules(
             threshold=timedelta(seconds=settings.stale_host_threshold_seconds),
@@ -142,14 +145,14 @@ class Processor:
     async def _work(self, pool: Pool, stop: asyncio.Event) -> None:
         holder = self._chance(8).hex()
         relays, sweeps, changes = (Lease(name, holder, pool) for name in ("relay", "sweeps", "partitions"))
-        relay = Relay(relays, self.bus, self.broker.external_exchange)
+        relay = Relay(relays, self.publish_bus, self.broker.external_exchange)
         loop_time = asyncio.get_running_loop().time
         gauges = Gauges(pool, self.rules, loop_time)
         share = Share(
             self.bus, self.broker.queue_name, holder, lambda queue: self._consumer(queue, pool, relay), self._backoff
         )
         self.share = share
-        repartitioning = Repartitioning(changes, self.bus, self.broker.queue_name, loop_time)
+        repartitioning = Repartitioning(changes, self.publish_bus, self.broker.queue_name, loop_time)
         self._describe(gauges, share, repartitioning, relays, sweeps)
         hushed = asyncio.Event()  # nobody here says anything any more
         loops = [
@@ -197,7 +200,7 @@ class Processor:
     def _describe(self, gauges: Gauges, share: Share, change: Repartitioning, *leases: Lease) -> None:
         self.health.required["database"] = gauges.database
         self.health.required["migrations"] = lambda: gauges.migrations
-        self.health.required["broker"] = lambda: None if self.bus.connected else str(self.bus.trouble or "away")
+        self.health.required["broker"] = partial(broker_trouble, self.bus, self.publish_bus, self.command_bus)
         self.health.required["queues"] = share.leaderless
         self.health.notes["consumption"] = share.paused
         self.health.notes["partitions"] = lambda: change.refused or share.note
@@ -284,7 +287,7 @@ class Processor:
 
     async def _pulse(self) -> None:
         body = encode_body(contracts.Pulse())
-        await self.bus.publish([Outgoing(exchange=topics.INTERNAL, key=topics.pulse(), body=body)])
+        await self.publish_bus.publish([Outgoing(exchange=topics.INTERNAL, key=topics.pulse(), body=body)])
 
     async def _relay(self, relay: Relay, stop: asyncio.Event) -> None:
         await self._follow("relay", relay.step, relay.lease, stop)

@@ -102,6 +102,10 @@ class PostgresBus:
         """Why it is not connected, None while it is."""
         return None if self.connected else self._trouble
 
+    @property
+    def blocked(self) -> str | None:
+        return None  # a database without room refuses, and goes
+
     async def wait_connected(self) -> None:
         while not self._ready.is_set():
             if self._closed:

@@ -74,6 +74,7 @@ class RabbitBus:
         self._ready = asyncio.Event()
         self._changed = asyncio.Event()
         self._trouble: ManManError | None = None
+        self._blocked: str | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._closed = False
         self._hashing: LaneConnection | None = None  # the connection that is known to know hash exchanges
@@ -94,6 +95,10 @@ class RabbitBus:
     def trouble(self) -> ManManError | None:
         """Why it is not connected, None while it is."""
         return None if self.connected else self._trouble
+
+    @property
+    def blocked(self) -> str | None:
+        return self._blocked
 
     async def wait_connected(self) -> None:
         while not self._ready.is_set():
@@ -225,6 +230,8 @@ class RabbitBus:
                 ended.set_result(error)
 
         connection.add_on_close_callback(on_close)
+        connection.add_on_connection_blocked_callback(lambda _, frame: self._block(frame.method.reason))
+        connection.add_on_connection_unblocked_callback(lambda *_: self._unblock())
         try:
             await declaring.declare(connection, self._topology)
             self._publishers = {"": await Publisher.open(connection, str(self.user_id))}
@@ -235,8 +242,18 @@ class RabbitBus:
             raise link.ours(await link.end_of(connection, ended))
         finally:
             self._ready.clear()
-            self._connection, self._publishers = None, {}
+            self._connection, self._publishers, self._blocked = None, {}, None
             await link.close_connection(connection, ended)
+
+    def _block(self, reason: str) -> None:
+        if self._blocked is None:
+            log.warning("broker_takes_no_messages", reason=reason)
+        self._blocked = reason
+
+    def _unblock(self) -> None:
+        if self._blocked is not None:
+            log.info("broker_takes_messages")
+        self._blocked = None
 
     def _live(self) -> LaneConnection:
         if self._connection is None or not self._connection.is_open:
