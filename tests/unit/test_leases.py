@@ -1,0 +1,95 @@
+"""A database that is away is told once, and once that it is back; a renewal without an answer counts as away."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from manman.errors import Unavailable
+from manman.processor import leading
+from manman.processor.backoff import Backoff
+from manman.processor.leading import Lease, Leases
+from manman.store.settings import DatabaseSettings
+
+
+class Told:
+    """What is logged, by event."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+        self.resumed = asyncio.Event()
+
+    def info(self, event: str, **_: Any) -> None:
+        self.events.append(event)
+        if event == "leases_resumed":
+            self.resumed.set()
+
+    warning = info
+
+
+class Listening:
+    """A connection that does nothing."""
+
+    async def add_listener(self, *_: object) -> None:
+        pass
+
+    def terminate(self) -> None:
+        pass
+
+
+Take = Callable[..., Awaitable[int | None]]
+
+
+async def lives(monkeypatch: pytest.MonkeyPatch, single: Callable[[], Awaitable[Any]], take: Take) -> list[str]:
+    """What is told until all is well again, and at the end."""
+    told = Told()
+    monkeypatch.setattr(leading, "log", told)
+    monkeypatch.setattr(leading, "single", lambda _: single())
+
+    async def release(*_: object) -> None:
+        pass
+
+    kept = SimpleNamespace(take=take, release=release, RENEW_EVERY=leading.leadership.RENEW_EVERY)
+    monkeypatch.setattr(leading, "leadership", kept)
+    lease = Lease("relay", "a", None)  # type: ignore[arg-type]
+    backoff = Backoff(lambda n: b"\0" * n, first=0.01, most=0.01)
+    stop = asyncio.Event()
+    running = asyncio.create_task(Leases(DatabaseSettings(), (lease,), backoff, lambda _: None).run(stop))
+    async with asyncio.timeout(10):
+        await told.resumed.wait()
+        stop.set()
+        lease.over.set()
+        await running
+    return told.events
+
+
+async def test_an_outage_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    tries = iter(range(100))
+
+    async def single() -> Any:
+        if next(tries) < 5:
+            raise Unavailable("away")
+        return Listening()
+
+    async def take(*_: object) -> int:
+        return 1
+
+    assert await lives(monkeypatch, single, take) == ["leases_paused", "leads", "leases_resumed", "leads_no_more"]
+
+
+async def test_a_renewal_without_an_answer_ends_the_lead(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leading, "ANSWERED_WITHIN", 0.1)
+    takes = iter(range(100))
+
+    async def single() -> Any:
+        return Listening()
+
+    async def take(*_: object) -> int:
+        if next(takes) == 1:
+            await asyncio.Event().wait()
+        return 1
+
+    told = await lives(monkeypatch, single, take)
+    assert told == ["leads", "leases_paused", "leads_no_more", "leads", "leases_resumed", "leads_no_more"]
