@@ -4,9 +4,8 @@ import contextlib
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
-from integration.store_rows import a_pool
-
-from manman.store.pool import Connection
+from manman.store.pool import Connection, single
+from manman.store.settings import DatabaseSettings
 
 MANY = 100_000
 HOSTS = f"""
@@ -38,14 +37,14 @@ SELECT n, 1, 'pending', clock(), clock(), 'x' FROM generate_series(1, {MANY}) n;
 @contextlib.asynccontextmanager
 async def filled(url: str, *statements: str) -> AsyncIterator[Connection]:
     """A connection to the database after these statements, without triggers and foreign keys, which would take a minute."""
-    pool = await a_pool(url, most=1)
-    async with pool.acquire() as conn:
-        await conn.execute("SET statement_timeout = 0")
+    conn = await single(DatabaseSettings(database_url=url), statement_timeout="0")
+    try:
         await conn.execute("SET session_replication_role = replica")
         for statement in statements:
             await conn.execute(statement)
         yield conn
-    await pool.close()
+    finally:
+        await conn.close()
 
 
 async def plan_of(conn: Connection, text: str, arguments: Sequence[Any] = ()) -> Any:
