@@ -27,7 +27,7 @@ from manman.processor.backoff import Backoff
 from manman.processor.batch import Rules
 from manman.processor.commands import CommandRelay
 from manman.processor.consumer import EventConsumer
-from manman.processor.expired import MOST as MOST_EXPIRED
+from manman.processor.expired import MOST as EXPIRED_AT_ONCE
 from manman.processor.expired import ExpiredConsumer
 from manman.processor.failing import told
 from manman.processor.gauges import Gauges, broker_trouble
@@ -160,7 +160,7 @@ class Processor:
                 partial(self._hush, hushed),
                 share.run(stop),
                 self._heartbeats(pool).run(stop),
-                ExpiredConsumer(self._own("expired", topics.EXPIRED_QUEUE, MOST_EXPIRED)).run(stop),
+                ExpiredConsumer(self._own("expired", topics.EXPIRED_QUEUE, EXPIRED_AT_ONCE)).run(stop),
                 self._all(sweeps.over.set, *(self._sweep(sweep, sweeps, stop) for sweep in self._sweeps())),
             ),
             self._all(relays.over.set, self._relay(relay, hushed), self._commands(relays, hushed)),
