@@ -25,7 +25,7 @@ class Ways:
 
     def __init__(self, *, slow: bool = False, busy: int = 0, error: Unavailable | None = None) -> None:
         self.slow, self.busy, self.error = slow, busy, error or TooLong("idle in transaction")
-        self.tried, self.applied = list[int](), list[str]()
+        self.tried, self.applied, self.condemned = list[int](), list[str](), list[str]()
 
     async def apply(self, batch: list[Arrived], _erase: Collection[str]) -> dict[str, int]:
         self.tried.append(len(batch))
@@ -34,6 +34,9 @@ class Ways:
             raise self.error
         self.applied += [one.key for one in batch]
         return {}
+
+    async def condemn(self, arrived: Arrived, *_: Any) -> None:
+        self.condemned.append(arrived.key)
 
 
 class Backoff:
@@ -84,6 +87,7 @@ async def test_the_hosts_beside_one_that_takes_too_long_go_on_and_it_is_tried_un
     clock[0] = consumer.held[SLOW].again_at  # type: ignore[index]
     await consumer.step(channel)  # type: ignore[arg-type]
     assert channel.acked == [1, 2, 4, 6, 3, 5] and not consumer.held
+    assert not ways.condemned
 
 
 async def test_a_batch_that_takes_too_long_once_or_twice_stays_whole() -> None:
