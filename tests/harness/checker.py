@@ -166,6 +166,10 @@ def kept(h: History) -> Iterator[str]:
             lost = sorted(n for n in numbers if n not in queued and not within(seen, n))
             if lost:
                 yield f"host {witness.host} journal {journal}: confirmed but neither settled nor queued: {lost[:10]}"
+        spans = [span for (host, _), seen in h.journals.items() if host == witness.host for span in seen]
+        settled = sum(last - first + 1 for first, last in spans)
+        if settled < witness.written:
+            yield f"host {witness.host} wrote {witness.written} events, of which {settled} are settled"
     yield from _effective(h)
 
 

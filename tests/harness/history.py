@@ -37,13 +37,15 @@ class Played:
 
 @dataclass(frozen=True, kw_only=True)
 class Witness:
-    """What one host knows. `confirmed` are numbers by journal, `events` the ids of what it wrote; `lives` are the agent's boots
-    and `goodbyes` what it said at their ends, as (moment, boot); `excused` when its agent could not be heard, and by its own fault;
-    `restored`: its disk came back from a copy, or an agent on another machine had the same identity (`cloned`). `reused` are session
-    ids that it played twice; `overdue` what should have played and did not: (since, still not at, deployment)."""
+    """What one host knows. `confirmed` are numbers by journal, or `written` how many there are in all where it keeps none of them;
+    `events` are the ids of what it wrote, `lives` the agent's boots and `goodbyes` what it said at their ends, as (moment, boot);
+    `excused` when its agent could not be heard, and by its own fault; `restored`: its disk came back from a copy, or an agent on another
+    machine had the same identity (`cloned`). `reused` are session ids that it played twice; `overdue` what should have played and did
+    not: (since, still not at, deployment)."""
 
     host: int
     confirmed: dict[str, frozenset[int]] = field(default_factory=dict)
+    written: int = 0
     queued: dict[str, frozenset[int]] = field(default_factory=dict)
     events: frozenset[str] = frozenset()
     games: tuple[Played, ...] = ()

@@ -157,6 +157,7 @@ BROKEN: list[tuple[str, str, dict[str, Any]]] = [
     ("8", "the row has less", {"accepted": [Accepted(at=T, verb="stop", deployment=5, version=9, session=7)]}),
     ("8", "which does not exist", {"accepted": [Accepted(at=T, verb="start", deployment=5, version=4, session=99)]}),
     ("9", "neither settled nor queued: [2]", {"journals": {(1, "j"): ((1, 1), (3, 3))}}),
+    ("9", "wrote 4 events, of which 3 are settled", {"witnesses": [a_witness(written=4)]}),
     ("9", "taken for a duplicate", {"settled": [DUPLICATE]}),
     ("9", "is a dead letter: bug", {"dead_letters": [{"key": "status", "session": 7, "reason": "bug", "detail": "it failed"}]}),
     ("9", "is a dead letter: skipped", {"dead_letters": [{"key": "s", "session": 7, "reason": "skipped_state", "detail": ""}]}),
