@@ -4,6 +4,7 @@ import importlib
 import os
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 from bench import PARTS, report
@@ -23,8 +24,11 @@ def main(wanted: list[str]) -> int:
     from bench import places
 
     home = shared.begin()
-    database = places.start_database()
-    try:
+    with ExitStack() as stack:
+        if home is not None:
+            stack.callback(shared.end, home)
+        for start in (places.start_database, places.start_broker):
+            stack.callback(start().stop)
         for name in wanted or PARTS:
             print(name, flush=True)
             before, began = report.load_average(), time.monotonic()
@@ -34,10 +38,6 @@ def main(wanted: list[str]) -> int:
             print(f"  {name} took {time.monotonic() - began:.0f} s", flush=True)
             report.keep(name, figures, before)
             report.write()
-    finally:
-        database.stop()
-        if home is not None:
-            shared.end(home)
     return 0
 
 

@@ -21,9 +21,12 @@ from manman.store import migrate
 
 PUBLISH_BATCH = 2000
 RECORDER = "bench-recorder"
-DATABASE = "durable"
+DATABASE, BROKER = "durable", "roomy"
+VHOSTS = "bench-"
 # As the server comes: what the tests' own leaves out or makes small.
 DURABLE = {"fsync": "on", "full_page_writes": "on", "shared_buffers": "128MB", "max_wal_size": "1GB"}
+# `bench.latency` asks when a transaction was committed.
+TIMING = {"track_commit_timestamp": "on"}
 # Loaded for the profile, which turns it on for its own database.
 COUNTING = {"shared_preload_libraries": "pg_stat_statements", "pg_stat_statements.track": "none"}
 WAL = "SELECT pg_logical_emit_message(false, 'bench', repeat('x', 8000000)) FROM generate_series(1, 120)"
@@ -39,7 +42,7 @@ class Place:
 
 def start_database() -> postgres.Postgres:
     """The PostgreSQL of a bench run: a commit is on the disk when it says so, which the one that tests share leaves out."""
-    server = postgres.Postgres(shared.home() / DATABASE, settings=DURABLE | COUNTING)
+    server = postgres.Postgres(shared.home() / DATABASE, settings=DURABLE | TIMING | COUNTING)
     server.start()
     # One that has run for a while uses its WAL files again, a fresh one makes each with a pass over all of it.
     for statement in (WAL, "CHECKPOINT", "CHECKPOINT"):
@@ -50,10 +53,21 @@ def start_database() -> postgres.Postgres:
     return server
 
 
+def start_broker() -> rabbitmq.RabbitMQ:
+    """The RabbitMQ of a bench run: it may hold as much as the server comes with, where the one that tests share stops at 800 MB."""
+    server = rabbitmq.RabbitMQ(shared.home() / BROKER, small=False)
+    server.start()
+    (shared.home() / f"{BROKER}.json").write_text(json.dumps({"url": server.url(""), "admin_url": server.admin_url}))
+    return server
+
+
 async def place(world: World) -> Place:
-    """A fresh vhost and a fresh, migrated database with the world's rows."""
-    server = shared.service("rabbitmq")
-    name = f"bench-{uuid.uuid4().hex[:8]}"
+    """A fresh vhost and a fresh, migrated database with the world's rows; the vhost before it is gone, with all that it held."""
+    server = shared.service(BROKER)
+    for vhost in rabbitmq.ask(server["admin_url"], "GET", "/api/vhosts"):
+        if vhost["name"].startswith(VHOSTS):
+            rabbitmq.ask(server["admin_url"], "DELETE", f"/api/vhosts/{vhost['name']}")
+    name = f"{VHOSTS}{uuid.uuid4().hex[:8]}"
     rabbitmq.ask(server["admin_url"], "PUT", f"/api/vhosts/{name}", None)
     rabbitmq.ask(
         server["admin_url"], "PUT", f"/api/permissions/{name}/guest", {"configure": ".*", "write": ".*", "read": ".*"}
