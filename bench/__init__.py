@@ -10,7 +10,20 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-PARTS = ("processor", "latency", "growth", "detection", "heartbeats", "memory", "hold", "profile", "codec", "databases")
+PARTS = (
+    "processor",
+    "latency",
+    "growth",
+    "detection",
+    "silence",
+    "failover",
+    "heartbeats",
+    "memory",
+    "hold",
+    "profile",
+    "codec",
+    "databases",
+)
 REPEATS = int(os.environ.get("BENCH_REPEATS", "3"))
 
 

@@ -1,6 +1,7 @@
 """Heartbeats of many hosts at a rate, as bare frames on a socket: what publishes must not be what is measured.
 
-`python -m bench.beats RABBITMQ_URL HOSTS RATE SECONDS` prints how many it published, in how many seconds.
+`python -m bench.beats RABBITMQ_URL HOSTS RATE SECONDS` prints how many it published, in how many seconds, and when it began
+(`time.perf_counter`, which is one clock for all processes).
 """
 
 import json
@@ -34,7 +35,7 @@ def main(broker: str, hosts: int, rate: int, seconds: int) -> None:
         wire.sendall(frames(templates, done, due))
         done = due
         time.sleep(TICK)
-    print(json.dumps({"seconds": time.perf_counter() - began, "count": done}))
+    print(json.dumps({"seconds": time.perf_counter() - began, "count": done, "began": began}))
     close(wire)
 
 
@@ -47,14 +48,14 @@ def frames(templates: Sequence[tuple[bytes, bytes]], first: int, last: int) -> b
     return b"".join(out)
 
 
-def template(host: int) -> tuple[bytes, bytes]:
-    """What stands before and after the beat's number in the frames of a host's heartbeat."""
+def template(host: int, sessions: int = 3) -> tuple[bytes, bytes]:
+    """What stands before and after the beat's number in the frames of the heartbeat of a host that holds so many sessions."""
     before = b'{"host_id":%d,"boot":1,"beat":' % host
     after = (
-        b',"journal_id":"%b","sequence":%d,"sessions":{"total":3,"pending":0,"starting":0,"running":3,"stopping":0},'
-        b'"live":{"count":3,"xor":%d},"cpu":0.01,"memory":{"used":1234567890,"total":34359738368},'
+        b',"journal_id":"%b","sequence":%d,"sessions":{"total":%d,"pending":0,"starting":0,"running":%d,"stopping":0},'
+        b'"live":{"count":%d,"xor":%d},"cpu":0.01,"memory":{"used":1234567890,"total":34359738368},'
         b'"disk":{"total":1099511627776,"free":549755813888},"players":0}'
-    ) % (JOURNAL.encode(), WRITTEN, host)
+    ) % (JOURNAL.encode(), WRITTEN, *(sessions,) * 3, host if sessions else 0)
     size = len(before) + len(str(FIRST_BEAT)) + len(after)
     publish = spec.Basic.Publish(exchange=topics.INTERNAL, routing_key=topics.heartbeat(HostId(host)))
     properties = pika.BasicProperties(

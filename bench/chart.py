@@ -33,7 +33,7 @@ def _times(kept: Mapping[str, Any]) -> list[tuple[str, float, bool]]:
     return [
         (f["what"].removesuffix(": p99"), f["amount"], not f["what"].removesuffix(": p99").endswith(others))
         for f in figures
-        if "p99" in f["what"]
+        if f["what"].endswith(": p99")
     ]
 
 

@@ -6,17 +6,18 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+import asyncpg
 import msgspec
 from harness.processes import free_port
 
 from bench import REPEATS, Figure, median
 from bench.places import RECORDER, Place, end, place, recording, split, start_processor
 from bench.processor import PARTITIONS
-from bench.world import LIFECYCLE, World, stream
+from bench.world import IDS_PER_HOST, LIFECYCLE, World, stream
 from manman.events import topics, topology
 from manman.events.bus import Outgoing
 from manman.events.rabbit import bus as rabbit
@@ -28,6 +29,9 @@ AT_MOST_BEHIND = 30.0
 RATES = (200, 500, 5000)
 BEARABLE = (200,)  # what (b) can follow here
 SINGLE, LEAST = "bench.baseline", "bench.least"
+COMMITTED = """
+    SELECT session, to_status, extract(epoch FROM pg_xact_commit_timestamp(xmin))::float8 AS at FROM session_history
+     WHERE session >= $1"""
 
 
 class Said(msgspec.Struct):
@@ -39,15 +43,17 @@ class Said(msgspec.Struct):
 
 @dataclass(slots=True)
 class Sample:
-    """Latencies of one run, in milliseconds, ascending; how many announcements never came; acquire timeouts of the pool."""
+    """Latencies of one run, in milliseconds, ascending: until announcements were heard, and until the database had committed what was
+    said; how many announcements never came; acquire timeouts of the pool."""
 
     latencies: list[float] = field(default_factory=list)
+    commits: list[float] = field(default_factory=list)
     missing: int = 0
     timeouts: int = 0
 
     def at(self, share: float) -> float:
         """The latency that this share of the announcements did not exceed."""
-        return self.latencies[min(len(self.latencies) - 1, int(len(self.latencies) * share))]
+        return _at(self.latencies, share)
 
     @property
     def mean(self) -> float:
@@ -58,12 +64,14 @@ class Sample:
 def measure() -> list[Figure]:
     """Percentiles for each rate, medians of several runs."""
     figures: list[Figure] = []
-    single = {rate: [asyncio.run(run(rate, program=SINGLE)) for _ in range(REPEATS)] for rate in BEARABLE}
     for rate in RATES:
-        runs = [asyncio.run(run(rate)) for _ in range(REPEATS)]
+        runs, single = [], []
+        for _ in range(REPEATS):
+            single += [asyncio.run(run(rate, program=SINGLE))] if rate in BEARABLE else []
+            runs.append(asyncio.run(run(rate)))
         figures += _figures(f"{rate:,} events/s", runs, targets=True)
-        if rate in single:
-            figures += _figures(f"{rate:,} events/s, (b)", single[rate], targets=False)
+        if single:
+            figures += [*_figures(f"{rate:,} events/s, (b)", single, targets=False), *_beside(rate, runs, single)]
     timeouts = [float(r.timeouts) for r in runs]
     runs = [asyncio.run(run(RATES[-1], partitions=PARTITIONS)) for _ in range(REPEATS)]
     figures += _figures(f"{RATES[-1]:,} events/s, {PARTITIONS} partitions", runs, targets=True)
@@ -77,13 +85,29 @@ def _figures(what: str, runs: Sequence[Sample], *, targets: bool) -> list[Figure
         return median(f"{what}: {name}", amounts, "ms", at_most=at_most if targets else None)
 
     lost = [float(r.missing) for r in runs]
+    commits = [_at(r.commits, 0.99) for r in runs if r.commits]
     return [
         one("mean", [r.mean for r in runs], 10),
         one("p50", [r.at(0.5) for r in runs], 10),
         one("p95", [r.at(0.95) for r in runs], None),
         one("p99", [r.at(0.99) for r in runs], 50),
+        *([one("until the transition is committed, p99", commits, 20)] if commits else []),
         *([median(f"{what}: announcements that did not come in time", lost, "")] if any(lost) else []),
     ]
+
+
+def _beside(rate: int, runs: Sequence[Sample], single: Sequence[Sample]) -> list[Figure]:
+    """What was measured in turns, as ratios of neighbours."""
+
+    def one(name: str, of: Callable[[Sample], float]) -> Figure:
+        ratios = [of(a) / of(b) for a, b in zip(runs, single, strict=True)]
+        return median(f"{rate:,} events/s: {name}, to (b)", ratios, "times", at_most=1, target="at most 1")
+
+    return [one("mean", lambda r: r.mean), one("p50", lambda r: r.at(0.5)), one("p99", lambda r: r.at(0.99))]
+
+
+def _at(ascending: Sequence[float], share: float) -> float:
+    return ascending[min(len(ascending) - 1, int(len(ascending) * share))]
 
 
 async def run(rate: int, *, program: str | None = None, partitions: int = 1) -> Sample:
@@ -102,7 +126,9 @@ async def run(rate: int, *, program: str | None = None, partitions: int = 1) -> 
         heard = asyncio.create_task(clock.record(bus, world.announced))
         await clock.publish(bus, list(stream(world)))
         sample = await heard
-        sample.timeouts = 0 if program else await asyncio.to_thread(_timeouts, port)
+        if not program:
+            sample.timeouts = await asyncio.to_thread(_timeouts, port)
+            sample.commits = await clock.commits(where)
         return sample
     finally:
         end(child)
@@ -140,11 +166,14 @@ def _timeouts(port: int) -> int:
 
 @dataclass(slots=True)
 class Clock:
-    """Publishes at a rate and notes when; hears announcements and notes how long they took."""
+    """Publishes at a rate and notes when; hears announcements and notes how long they took. `zero` is the moment from which its time
+    is counted."""
 
     rate: int
     sent: dict[tuple[int, str], float] = field(default_factory=dict)
+    heard: set[tuple[int, str]] = field(default_factory=set)
     began: float = 0.0
+    zero: float = field(default_factory=lambda: time.time() - time.perf_counter())
 
     async def publish(self, bus: rabbit.RabbitBus, messages: Sequence[Outgoing]) -> None:
         """Everything, as much as is due at each tick."""
@@ -179,8 +208,23 @@ class Clock:
         return sample
 
     def _note(self, sample: Sample, said: Said, now: float) -> bool:
-        """Whether it announces what was published here, and not a host or a session's host."""
-        at = self.sent.pop((said.session_id, said.status), None)
-        if at is not None and at - self.began > WARM_UP:
+        """Whether it announces, for the first time, what was published here, and not a host or a session's host."""
+        key = said.session_id, said.status
+        at = self.sent.get(key)
+        if at is None or key in self.heard:
+            return False
+        self.heard.add(key)
+        if at - self.began > WARM_UP:
             sample.latencies.append((now - at) * 1000)
-        return at is not None
+        return True
+
+    async def commits(self, where: Place) -> list[float]:
+        """How many milliseconds after its publish the database committed each transition, ascending; all of them are there."""
+        conn = await asyncpg.connect(where.database)
+        try:
+            rows = await conn.fetch(COMMITTED, IDS_PER_HOST)
+        finally:
+            await conn.close()
+        known = {(row["session"], row["to_status"]): row["at"] - self.zero for row in rows}
+        counted = {key: at for key, at in self.sent.items() if at - self.began > WARM_UP}
+        return sorted((known[key] - at) * 1000 for key, at in counted.items() if key in known)

@@ -26,6 +26,8 @@ TITLES = {
     "latency": "From a host's publish to the announcement on `external`",
     "growth": "Growth",
     "detection": "Finding and marking silent hosts",
+    "silence": "From a host's last beat to its announcement as stale",
+    "failover": "A replica dies or freezes under load",
     "heartbeats": "Heartbeats",
     "memory": "Memory over a million events",
     "hold": "Many hosts, held",
@@ -45,10 +47,15 @@ NOTES = {
     "where nobody locks, loads, decides or sends anything; 1,000 at "
     "once take a fifth less.",
     "latency": "Publisher, broker, database, processor and recorder share the machine; the first 2 s of 10 are not counted. "
-    "(d) is the least that can be done with an event, as above.",
+    "(d) is the least that can be done with an event, as above. (a) and (b) run in turns at the rate that (b) can follow; `to (b)` are "
+    "the ratios of neighbours. A transition is committed when the database says that its transaction is.",
     "growth": "10,000 sessions go their whole way, each on a deployment of its own, on 1,000 and on 10,000 of 100,000 hosts.",
     "detection": "The whole statement, seen from the client, rolled back each time; 15 times.",
-    "heartbeats": "10,000 hosts, 20,000 heartbeats a second for 10 s beside the events; the least at twice that for 5 s. Where the "
+    "silence": "All hosts beat every 3 s for 15 s, then some of them no longer do; the threshold is 10 s. The longest of any of them, as a "
+    "subscriber hears it.",
+    "failover": "Three replicas share four partitions, 500 events/s of 100 hosts. After 6 s the one that leads is struck by `kill -9` "
+    "or SIGSTOP, and not started again. The longest that any announcement took after its host's publish, over the whole run.",
+    "heartbeats": "10,000 hosts, 24,000 heartbeats a second for 10 s beside the events; the least at 40,000 for 5 s. Where the "
     "publisher's own rate is lower than that, the machine could not offer more, and the figure says nothing of what the processor could "
     "take.",
     SIMULATION: "Each seed is ten simulated minutes of power commands and drawn faults, and their healed end, on a real PostgreSQL; the "
