@@ -33,7 +33,7 @@ from manman.store.bounds import TooLong
 log = get_logger(__name__)
 TRIES = 5
 SLOW_TRIES = 3  # of a batch that takes too long; then it is split
-SIDE_BY_SIDE_FROM = 400  # messages; below, two cost more than waiting for the first: only one of them can number at once
+SIDE_BY_SIDE_FROM = 400  # messages; of two at once only one can number, which below costs more than waiting
 WAIT = timedelta(seconds=1)
 WAIT_WITH_HELD = timedelta(seconds=RETRY_AFTER)
 
