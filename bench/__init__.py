@@ -67,3 +67,9 @@ def median(
     met = None if at_least is None and at_most is None else middle >= (at_least or 0) and middle <= (at_most or middle)
     said = target or (f"at least {at_least:g}" if at_least is not None else f"at most {at_most:g}" if at_most else "")
     return Figure(what=what, amount=middle, unit=unit, low=min(amounts), high=max(amounts), target=said, met=met)
+
+
+def none(what: str, amounts: Sequence[float]) -> Figure:
+    """What must not be: the most of it in several runs."""
+    most = max(amounts)
+    return Figure(what=what, amount=most, unit="", low=min(amounts), high=most, target="0", met=most == 0)

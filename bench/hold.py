@@ -7,7 +7,7 @@ from typing import Any
 
 import asyncpg
 
-from bench import Figure, progress
+from bench import Figure, none, progress
 from bench import seconds as wanted
 from bench.latency import consumed
 from bench.places import cost, end, memory, place, start_processor
@@ -47,18 +47,15 @@ def measure() -> list[Figure]:
     waiting = max(waits for _, waits in looks[len(looks) // 5 :])
     grown = max(settled) - settled[0]
 
-    def zero(what: str, amount: int, unit: str) -> Figure:
-        return Figure(what=what, amount=amount, unit=unit, target="0", met=amount == 0)
-
     return [
         Figure(what="held for", amount=seconds, unit="s"),
         Figure(what="sessions running at the end", amount=found["running"], unit="", target=f"{HELD:,}", met=found["running"] == HELD),
         Figure(what="hosts heard at the end", amount=found["heard"], unit="", target=f"{HOSTS:,}", met=found["heard"] == HOSTS),
-        zero("hosts called stale", found["stale"], ""),
-        zero("dead letters", found["letters"], ""),
-        zero("strays", found["strays"], ""),
-        zero("sessions crashed", found["crashed"], ""),
-        zero("rows left in the outbox", found["waiting"], ""),
+        none("hosts called stale", [found["stale"]]),
+        none("dead letters", [found["letters"]]),
+        none("strays", [found["strays"]]),
+        none("sessions crashed", [found["crashed"]]),
+        none("rows left in the outbox", [found["waiting"]]),
         Figure(what="messages in the queue of events, the most after the first fifth", amount=waiting, unit=""),
         Figure(what="heartbeats", amount=said.get("beats", 0), unit=""),
         Figure(what="reports asked for", amount=said.get("report", 0), unit=""),

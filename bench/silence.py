@@ -8,7 +8,7 @@ from datetime import timedelta
 import asyncpg
 import msgspec
 
-from bench import REPEATS, Figure, median, progress
+from bench import REPEATS, Figure, median, none, progress
 from bench.beats import close, connect, frames, template
 from bench.latency import consumed
 from bench.places import RECORDER, end, place, recording, start_processor
@@ -60,8 +60,8 @@ def measure() -> list[Figure]:
             progress(f"{silent:,} of {hosts:,} hosts: {runs[-1].longest:.1f} s")
         what = f"{silent:,} of {hosts:,} hosts fall silent"
         figures += [
-            median(f"{what}: the longest, last beat to announcement", [r.longest for r in runs], "s", at_most=most),
-            median(f"{what}: announced though they beat", [float(r.wrongly) for r in runs], "", at_most=0, target="0"),
+            median(f"{what}: the longest, until announced", [r.longest for r in runs], "s", at_most=most),
+            none(f"{what}: announced though they beat, the most", [r.wrongly for r in runs]),
         ]
     return figures
 
