@@ -31,7 +31,7 @@ def main(wanted: list[str]) -> int:
             stack.callback(start().stop)
         for name in wanted or PARTS:
             print(name, flush=True)
-            before, began = report.load_average(), time.monotonic()
+            before, began = report.others(), time.monotonic()
             figures = importlib.import_module(f"bench.{name}").measure()
             for figure in figures:
                 print(f"  {figure.amount:>12,.2f} {figure.unit:<14} {figure.what}", flush=True)

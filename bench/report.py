@@ -1,7 +1,6 @@
 """Keeps what was measured, and writes it as RESULTS.md and results.svg."""
 
 import json
-import os
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -15,7 +14,7 @@ from bench import PARTS, REPEATS, Figure, chart
 
 HERE = Path(__file__).parent
 KEPT = HERE / "results.json"
-QUIET = 1.5  # load average at the begin, above which a run says that others worked beside it
+QUIET = 0.3  # cores that others use at the begin, above which a run says that they worked beside it
 
 LEAST = "the least: taken and acknowledged, nothing done, no events beside them"
 MOST = "the most that all cores could carry: (e)'s rows, (a)'s broker, (c)'s client, and nothing else"
@@ -68,17 +67,18 @@ NOTES = {
 }
 
 
-def load_average() -> float:
-    """Of the last minute."""
-    return os.getloadavg()[0]
+def others() -> float:
+    """How many cores are in use while nothing is measured, over 3 s."""
+    return psutil.cpu_percent(interval=3) / 100 * (psutil.cpu_count() or 1)
 
 
-def keep(part: str, figures: Sequence[Figure], load: float, command: str | None = None) -> None:
-    """Keep a part's figures beside those of the others; `load` was there before it began, `command` repeats it."""
+def keep(part: str, figures: Sequence[Figure], load: float | None, command: str | None = None) -> None:
+    """Keep a part's figures beside those of the others; `load`: the cores that were in use before it began, where that matters;
+    `command` repeats it."""
     kept = read()
     kept[part] = {
         "at": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "load": round(load, 1),
+        "load": None if load is None else round(load, 2),
         "repeats": REPEATS,
         "machine": machine(),
         **({} if command is None else {"command": command}),
@@ -199,7 +199,8 @@ def _cores(kept: Mapping[str, Any]) -> str:
 
 
 def _section(part: str, kept: Mapping[str, Any]) -> list[str]:
-    busy = kept["load"] > QUIET and part != SIMULATION
+    load = kept["load"]
+    beside = "" if load is None else f"others used {load:.2f} cores before it. "
     times = (
         "" if part in ("detection", "profile", "codec", "databases", SIMULATION) else f"medians of {kept['repeats']}, "
     )
@@ -207,8 +208,8 @@ def _section(part: str, kept: Mapping[str, Any]) -> list[str]:
     if part in NOTES:
         lines += [NOTES[part], ""]
     command = kept.get("command", f"python -m bench {part}")
-    lines += [f"`{command}`, {kept['at']}, {times}load average before it: {kept['load']}. {kept['machine']}."]
-    if busy:
+    lines += [f"`{command}`, {kept['at']}, {times}{beside}{kept['machine']}."]
+    if load is not None and load > QUIET:
         lines += [
             "",
             "**Others worked on the machine at the same time: only the ratios and the CPU per event mean anything.**",

@@ -137,7 +137,7 @@ def main(words: list[str]) -> int:
     said = asked.parse_args(words)
     single = said.seeds.startswith("=")
     seeds = [int(said.seeds[1:])] if single else range(said.first, said.first + int(said.seeds))
-    home, load, begin = shared.begin(), report.load_average(), time.monotonic()
+    home, begin = shared.begin(), time.monotonic()
     try:
         count = run(seeds, said.workers, lambda: time.monotonic() - begin > said.minutes * 60)
         print(
@@ -145,7 +145,7 @@ def main(words: list[str]) -> int:
         )
         if said.keep:
             command = f"make sim SEEDS={count.seeds}"
-            report.keep(report.SIMULATION, count.figures(time.monotonic() - begin), load, command)
+            report.keep(report.SIMULATION, count.figures(time.monotonic() - begin), None, command)
             report.write()
         if count.failed:
             shrink(min(count.failed))
