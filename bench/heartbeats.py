@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import asyncpg
 
 from bench import REPEATS, Figure, median
-from bench.beats import JOURNAL, WRITTEN
+from bench.beats import FIRST_BEAT, JOURNAL, WRITTEN
 from bench.latency import Clock, consumed
 from bench.places import Cost, Place, cost, end, place, recording, start_processor
 from bench.report import LEAST
@@ -19,6 +19,7 @@ from manman.events.rabbit import bus as rabbit
 
 HOSTS = 10_000
 RATE, OFFERED, SECONDS = 20_000, 24_000, 10
+LAST_BEAT = FIRST_BEAT + OFFERED * SECONDS // HOSTS - 1
 EVENTS = 1_000
 WORLD = World(hosts=HOSTS, deployments=200, rounds=EVENTS * SECONDS // (200 * 5))
 TABLE = """
@@ -106,6 +107,7 @@ async def run() -> Run:
         while not told.done() or await _waiting(bus):
             deepest = max(deepest, await _waiting(bus))
             await asyncio.sleep(0.2)
+        await _applied(where)
         until, spent = time.perf_counter(), cost(child, where).since(spent)
         said = json.loads(next(line for line in (await told)[0].splitlines() if line.startswith(b"{")))
         await events
@@ -135,6 +137,17 @@ async def _written(where: Place) -> None:
     )
     await conn.execute("ANALYZE")
     await conn.close()
+
+
+async def _applied(where: Place) -> None:
+    """Wait until every host's last beat is in its row: what left the queue is not yet taken. Raises `TimeoutError` where one never is."""
+    conn = await asyncpg.connect(where.database)
+    try:
+        async with asyncio.timeout(30):
+            while await conn.fetchval("SELECT min(beat) FROM host_heartbeats") < LAST_BEAT:  # noqa: ASYNC110  # rows tell nobody
+                await asyncio.sleep(0.05)
+    finally:
+        await conn.close()
 
 
 async def _table(where: Place) -> dict[str, int]:

@@ -54,7 +54,8 @@ NOTES = {
     "subscriber hears it.",
     "failover": "Three replicas share four partitions, 500 events/s of 100 hosts. After 6 s the one that leads is struck by `kill -9` "
     "or SIGSTOP, and not started again. The longest that any announcement took after its host's publish, over the whole run.",
-    "heartbeats": "10,000 hosts, 24,000 heartbeats a second for 10 s beside the events; the least at 40,000 for 5 s. Where the "
+    "heartbeats": "10,000 hosts, 24,000 heartbeats a second for 10 s beside the events; the least at 40,000 for 5 s. They are "
+    "taken once every host's last beat is in its row. Where the "
     "publisher's own rate is lower than that, the machine could not offer more, and the figure says nothing of what the processor could "
     "take.",
     SIMULATION: "Each seed is ten simulated minutes of power commands and drawn faults, and their healed end, on a real PostgreSQL; the "
