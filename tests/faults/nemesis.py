@@ -331,6 +331,21 @@ class Nemesis:
 
         await self._server("database", immediately, database.start, fault.span)
 
+    async def freeze_broker(self, fault: Fault) -> None:
+        """It takes connections and says nothing, for longer than AMQP heartbeats allow."""
+        broker = self.house.services.rabbitmq
+        await self._server("broker", broker.freeze, broker.thaw, fault.span + 4.0)
+
+    async def freeze_database(self, fault: Fault) -> None:
+        """It takes connections and questions, and answers none."""
+        database = self.house.services.postgres
+        await self._server("database", database.freeze, database.thaw, fault.span + 2.0)
+
+    async def alarm_broker(self, fault: Fault) -> None:
+        """It takes no messages: its disk is too full, it finds."""
+        broker = self.house.services.rabbitmq
+        await self._server("broker", broker.alarm, broker.calm, fault.span + 6.0)
+
     async def partitions(self, fault: Fault) -> None:
         """Somebody asks for another number of partitions, until he is heard."""
 

@@ -8,9 +8,11 @@ import signal
 import subprocess
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import asyncpg
+import psutil
 
 from harness.processes import ServiceFailed, answers, free_port, give_to_nobody, last_words, spawn, stop, wait_until
 
@@ -58,7 +60,8 @@ def wheel_binaries(home: Path) -> Path:
 class Postgres:
     """One server, with these settings beside `SETTINGS`. `folder` is ours alone and may lie in a place that `nobody` can enter (0711).
 
-    `start()`, `stop()`, `kill()` (as `kill -9` of all of it), `restart()`; port and data stay the same over these.
+    `start()`, `stop()`, `kill()` (as `kill -9` of all of it), `restart()`; port and data stay the same over these. `freeze()`: until
+    `thaw()` it takes connections and questions, and answers nothing.
     """
 
     def __init__(self, folder: Path, *, major: int = 15, settings: Mapping[str, str] | None = None) -> None:
@@ -114,6 +117,22 @@ class Postgres:
         """Stop and start on the same port and data."""
         self.stop()
         self.start()
+
+    def freeze(self) -> None:
+        """SIGSTOP for the postmaster, then for all that it began."""
+        postmaster = psutil.Process(self.pid)
+        postmaster.suspend()
+        for child in postmaster.children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                child.suspend()
+
+    def thaw(self) -> None:
+        """The other way round."""
+        postmaster = psutil.Process(self.pid)
+        for child in postmaster.children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                child.resume()
+        postmaster.resume()
 
     def is_alive(self) -> bool:
         """Whether the postmaster runs."""

@@ -40,6 +40,7 @@ management.tcp.ip = 127.0.0.1
 management.tcp.port = {admin_port}
 management_agent.disable_metrics_collector = false
 """
+ALARM = "{resource_limit, disk, node()}"
 LEADERLESS = """
     [rabbit_misc:rs(amqqueue:get_name(Q)) || Q <- rabbit_amqqueue:list(), amqqueue:get_type(Q) =:= rabbit_quorum_queue,
      ra_leaderboard:lookup_leader(element(1, amqqueue:get_pid(Q))) =:= undefined]."""
@@ -121,6 +122,22 @@ class RabbitMQ:
         """Stop and start on the same ports and data."""
         stop(self._child)
         self.start()
+
+    def freeze(self) -> None:
+        """SIGSTOP for the node: until `thaw()` connections are taken for it, and it says nothing."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """The other way round."""
+        os.kill(self.pid, signal.SIGCONT)
+
+    def alarm(self) -> None:
+        """Have it find its disk too full: it takes no messages until `calm()`."""
+        self.evaluate(f"rabbit_alarm:set_alarm({{{ALARM}, []}}).")
+
+    def calm(self) -> None:
+        """The other way round."""
+        self.evaluate(f"rabbit_alarm:clear_alarm({ALARM}).")
 
     def is_alive(self) -> bool:
         """Whether the node runs."""

@@ -11,8 +11,6 @@ from integration.processor_house import house
 
 from manman.errors import Transient
 
-SET = "rabbit_alarm:set_alarm({{resource_limit, disk, node()}, []})."
-CLEAR = "rabbit_alarm:clear_alarm({resource_limit, disk, node()})."
 MANY = 3000  # several times what a consumer may hold
 
 
@@ -31,7 +29,7 @@ async def test_the_backlog_drains_and_readiness_names_the_alarm(
             # Nothing is applied until the alarm is there.
             await conn.execute("SELECT FROM hosts FOR UPDATE")
             await home.publish(*(agent.message("deployment", "seen", said) for _ in range(MANY)))
-            await asyncio.to_thread(own_rabbitmq.evaluate, SET)
+            await asyncio.to_thread(own_rabbitmq.alarm)
 
             async def named() -> bool:
                 with suppress(Transient):
@@ -40,7 +38,7 @@ async def test_the_backlog_drains_and_readiness_names_the_alarm(
 
             await home.until("readiness names the alarm", named)
         await home.until_settled(agent)
-        await asyncio.to_thread(own_rabbitmq.evaluate, CLEAR)
+        await asyncio.to_thread(own_rabbitmq.calm)
 
         async def ready() -> bool:
             return home.processor.health.required["broker"]() is None
