@@ -13,6 +13,7 @@ from dataclasses import dataclass
 PARTS = (
     "processor",
     "latency",
+    "lone",
     "growth",
     "detection",
     "silence",

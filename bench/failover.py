@@ -5,9 +5,9 @@ import signal
 from dataclasses import dataclass
 
 from bench import REPEATS, Figure, median, none, progress
-from bench.latency import WARM_UP, Clock, consumed
+from bench.latency import Clock, consumed
 from bench.places import end, place, recording, split, start_processor
-from bench.world import LIFECYCLE, World, stream
+from bench.world import LIFECYCLE, World
 from manman.events import topology
 from manman.events.rabbit import bus as rabbit
 
@@ -54,15 +54,15 @@ async def run(number: signal.Signals) -> Run:
             await consumed(bus, queue)
         children += [start_processor(where) for _ in range(REPLICAS - 1)]
         await asyncio.sleep(SHARED_OUT)
-        clock = Clock(RATE)
-        heard = asyncio.create_task(clock.record(bus, WORLD.announced))
-        said = asyncio.create_task(clock.publish(bus, list(stream(WORLD))))
+        clock = Clock(RATE, WORLD)
+        heard = asyncio.create_task(clock.record(bus))
+        said = asyncio.create_task(clock.publish(where.broker))
+        await clock.begun.wait()
         await asyncio.sleep(STRIKES_AFTER)
         first.send_signal(number)
         await said
-        sample = await heard
-        committed = await clock.commits(where)
-        lost = sum(at - clock.began > WARM_UP for at in clock.sent.values()) - len(committed)
+        sample = clock.timed(await heard)
+        lost = len(clock.counted()) - len(await clock.commits(where))
         return Run(sample.latencies[-1] / 1000, sample.missing + lost)
     finally:
         first.kill()

@@ -13,7 +13,7 @@ from bench.beats import FIRST_BEAT, JOURNAL, WRITTEN
 from bench.latency import Clock, consumed
 from bench.places import Cost, Place, cost, end, place, recording, start_processor
 from bench.report import LEAST
-from bench.world import World, stream
+from bench.world import World
 from manman.events import topics, topology
 from manman.events.rabbit import bus as rabbit
 
@@ -95,14 +95,14 @@ async def run() -> Run:
     child = start_processor(where)
     try:
         await consumed(bus)
-        clock = Clock(EVENTS)
-        heard = asyncio.create_task(clock.record(bus, WORLD.announced))
-        messages = list(stream(WORLD))
+        clock = Clock(EVENTS, WORLD)
+        heard = asyncio.create_task(clock.record(bus))
+        events = asyncio.create_task(clock.publish(where.broker))
+        await clock.begun.wait()
         words = ["bench.beats", where.broker, *map(str, (HOSTS, OFFERED, SECONDS))]
         spent = cost(child, where)
         beats = await asyncio.create_subprocess_exec(sys.executable, "-m", *words, stdout=asyncio.subprocess.PIPE)
         told = asyncio.create_task(beats.communicate())
-        events = asyncio.create_task(clock.publish(bus, messages))
         deepest = 0
         while not told.done() or await _waiting(bus):
             deepest = max(deepest, await _waiting(bus))
@@ -111,7 +111,7 @@ async def run() -> Run:
         until, spent = time.perf_counter(), cost(child, where).since(spent)
         said = json.loads(next(line for line in (await told)[0].splitlines() if line.startswith(b"{")))
         await events
-        sample = await heard
+        sample = clock.timed(await heard)
     finally:
         end(child)
         await bus.close()

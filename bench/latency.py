@@ -1,30 +1,31 @@
 """From a host's publish to the announcement on `external`, at fixed rates; this processor, (b) where it can follow, and (d), the least."""
 
 import asyncio
+import json
 import re
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import islice
 
 import asyncpg
 import msgspec
 from harness.processes import free_port
 
 from bench import REPEATS, Figure, median, none
+from bench.baseline import PUBLIC
 from bench.places import RECORDER, Place, end, place, recording, split, start_processor
 from bench.processor import PARTITIONS
-from bench.world import IDS_PER_HOST, LIFECYCLE, World, stream
+from bench.world import IDS_PER_HOST, LIFECYCLE, World, keys
 from manman.events import topics, topology
-from manman.events.bus import Outgoing
 from manman.events.rabbit import bus as rabbit
 
 SECONDS = 10
 WARM_UP = 2.0  # seconds at the begin that are not counted: connections, prepared statements
-TICK = 0.002
 AT_MOST_BEHIND = 30.0
 RATES = (200, 500, 5000)
 BEARABLE = (200,)  # what (b) can follow here
@@ -122,10 +123,10 @@ async def run(rate: int, *, program: str | None = None, partitions: int = 1) -> 
     try:
         for queue in queues:
             await consumed(bus, queue)
-        clock = Clock(rate)
-        heard = asyncio.create_task(clock.record(bus, world.announced))
-        await clock.publish(bus, list(stream(world)))
-        sample = await heard
+        clock = Clock(rate, world)
+        heard = asyncio.create_task(clock.record(bus))
+        await clock.publish(where.broker)
+        sample = clock.timed(await heard)
         if not program:
             sample.timeouts = await asyncio.to_thread(_timeouts, port)
             sample.commits = await clock.commits(where)
@@ -166,57 +167,65 @@ def _timeouts(port: int) -> int:
 
 @dataclass(slots=True)
 class Clock:
-    """Publishes at a rate and notes when; hears announcements and notes how long they took. `zero` is the moment from which its time
-    is counted."""
+    """Has a world's messages published at a rate and notes when each was; hears announcements and notes how long they took. `zero` is
+    the moment from which its time is counted, `begun` set once the first is published."""
 
     rate: int
+    world: World
     sent: dict[tuple[int, str], float] = field(default_factory=dict)
-    heard: set[tuple[int, str]] = field(default_factory=set)
+    heard: dict[tuple[int, str], float] = field(default_factory=dict)
     began: float = 0.0
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
     zero: float = field(default_factory=lambda: time.time() - time.perf_counter())
 
-    async def publish(self, bus: rabbit.RabbitBus, messages: Sequence[Outgoing]) -> None:
-        """Everything, as much as is due at each tick."""
-        done, confirms = 0, set()
-        self.began = time.perf_counter()
-        while done < len(messages):
-            due = min(len(messages), int((time.perf_counter() - self.began) * self.rate) + 1)
-            batch = messages[done:due]
-            done = due
-            if batch:
-                now = time.perf_counter()
-                for message in batch:
-                    body = msgspec.json.decode(message.body, type=Said)
-                    self.sent[body.session_id, body.status] = now
-                confirms.add(asyncio.create_task(bus.publish(batch)))
-            await asyncio.sleep(TICK)
-        await asyncio.gather(*confirms)
+    async def publish(self, broker: str) -> None:
+        """Everything, by a process of its own; returns when all is confirmed."""
+        world = self.world
+        words = ["bench.said", broker, *map(str, (self.rate, world.hosts, world.deployments, world.rounds))]
+        child = await asyncio.create_subprocess_exec(sys.executable, "-m", *words, stdout=asyncio.subprocess.PIPE)
+        assert child.stdout is not None
+        first = await child.stdout.readline()
+        self.began = json.loads(first or b'{"began": 0}')["began"]
+        self.begun.set()  # also where it failed: nobody waits for it
+        last = await child.stdout.read()
+        if await child.wait():
+            raise RuntimeError("what publishes has failed")
+        moments = ((at, due) for due, at in json.loads(last)["ticks"])
+        self._note(iter(keys(world)), moments)
 
-    async def record(self, bus: rabbit.RabbitBus, count: int) -> Sample:
-        """Hear `count` announcements, or as many as come."""
-        sample, seen = Sample(), 0
+    def _note(self, said: Iterator[tuple[int, str]], moments: Iterable[tuple[float, int]]) -> None:
+        done = 0
+        for at, due in moments:
+            self.sent.update((key, at) for key in islice(said, due - done))
+            done = due
+
+    async def record(self, bus: rabbit.RabbitBus) -> Sample:
+        """Hear all announcements of what is published, or as many as come."""
+        wanted = {(session, word) for session, word in keys(self.world) if word in PUBLIC}
         async with bus.consume(RECORDER, 1000) as consumer:
-            while seen < count:
+            while len(self.heard) < len(wanted):
                 batch = await consumer.get_batch(1000, wait=timedelta(seconds=AT_MOST_BEHIND))
-                if not batch:
+                if not batch and self.begun.is_set():
                     break
                 now = time.perf_counter()
-                seen += sum(self._note(sample, msgspec.json.decode(d.body, type=Said), now) for d in batch)
-                await consumer.ack(batch[-1])
-        sample.latencies.sort()
-        sample.missing = count - seen
-        return sample
+                for one in batch:
+                    said = msgspec.json.decode(one.body, type=Said)
+                    key = said.session_id, said.status
+                    if key in wanted:  # and no host, or that a host is back
+                        self.heard.setdefault(key, now)
+                if batch:
+                    await consumer.ack(batch[-1])
+        return Sample(missing=len(wanted) - len(self.heard))
 
-    def _note(self, sample: Sample, said: Said, now: float) -> bool:
-        """Whether it announces, for the first time, what was published here, and not a host or a session's host."""
-        key = said.session_id, said.status
-        at = self.sent.get(key)
-        if at is None or key in self.heard:
-            return False
-        self.heard.add(key)
-        if at - self.began > WARM_UP:
-            sample.latencies.append((now - at) * 1000)
-        return True
+    def counted(self) -> dict[tuple[int, str], float]:
+        """What was published after the begin, and when."""
+        return {key: at for key, at in self.sent.items() if at - self.began > WARM_UP}
+
+    def timed(self, sample: Sample) -> Sample:
+        """The same with latencies, once all is published."""
+        took = ((self.heard[key] - at) * 1000 for key, at in self.counted().items() if key in self.heard)
+        sample.latencies = sorted(took)
+        return sample
 
     async def commits(self, where: Place) -> list[float]:
         """How many milliseconds after its publish the database committed each transition, ascending; those without a row are missing."""
@@ -226,5 +235,4 @@ class Clock:
         finally:
             await conn.close()
         known = {(row["session"], row["to_status"]): row["at"] - self.zero for row in rows}
-        counted = {key: at for key, at in self.sent.items() if at - self.began > WARM_UP}
-        return sorted((known[key] - at) * 1000 for key, at in counted.items() if key in known)
+        return sorted((known[key] - at) * 1000 for key, at in self.counted().items() if key in known)

@@ -23,6 +23,7 @@ SIMULATION = "simulation"  # kept by `make sim`, which is no measurement
 TITLES = {
     "processor": "Events a second",
     "latency": "From a host's publish to the announcement on `external`",
+    "lone": "A lone event, one at a time",
     "growth": "Growth",
     "detection": "Finding and marking silent hosts",
     "silence": "From a host's last beat to its announcement as stale",
@@ -48,6 +49,9 @@ NOTES = {
     "latency": "Publisher, broker, database, processor and recorder share the machine; the first 2 s of 10 are not counted. "
     "(d) is the least that can be done with an event, as above. (a) and (b) run in turns at the rate that (b) can follow; `to (b)` are "
     "the ratios of neighbours. A transition is committed when the database says that its transaction is.",
+    "lone": "What of a lone event's way is the design's and what is the work's: (b) writes a session and its history and nothing else. "
+    "(f) is (b) with the rest of what an effect of exactly once and events for others need, a statement each: the journal's settled "
+    "numbers, the names, a numbered event. All three in turns; the ratios are of neighbours.",
     "growth": "10,000 sessions go their whole way, each on a deployment of its own, on 1,000 and on 10,000 of 100,000 hosts.",
     "detection": "The whole statement, seen from the client, rolled back each time; 15 times.",
     "silence": "All hosts beat every 3 s for 15 s, then some of them no longer do; the threshold is 10 s. The longest of any of them, as a "

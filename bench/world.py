@@ -111,12 +111,20 @@ def stream(world: World) -> Iterator[Outgoing]:
     """Every message, numbered in its host's journal: a round starts and ends one session of each deployment."""
     at = datetime.now(UTC)
     sequences = dict.fromkeys(range(1, world.hosts + 1), 0)
-    for turn in range(world.rounds):
-        for word in LIFECYCLE:
-            for n in range(world.deployments):
-                host = 1 + n % world.hosts
-                sequences[host] += 1
-                yield message(host, n + 1, session_id(world, host, n, turn), word, turn + 1, sequences[host], at)
+    for turn, word, n in order(world):
+        host = 1 + n % world.hosts
+        sequences[host] += 1
+        yield message(host, n + 1, session_id(world, host, n, turn), word, turn + 1, sequences[host], at)
+
+
+def order(world: World) -> Iterator[tuple[int, str, int]]:
+    """Round, word and place of each message, in the order of the stream."""
+    return ((turn, word, n) for turn in range(world.rounds) for word in LIFECYCLE for n in range(world.deployments))
+
+
+def keys(world: World) -> list[tuple[int, str]]:
+    """Session and word of each message, likewise."""
+    return [(session_id(world, 1 + n % world.hosts, n, turn), word) for turn, word, n in order(world)]
 
 
 def session_id(world: World, host: int, n: int, turn: int) -> int:
