@@ -39,6 +39,7 @@ from manman.store import pool as pools
 
 TESTS = Path(__file__).resolve().parent.parent
 SAMPLE_EVERY = 0.7
+ENDS_WITHIN = 35.0  # seconds: SHUTDOWN_TIMEOUT_SECONDS, and a few to be gone
 LEADERLESS = 20.0  # seconds that a queue may be without leader before the operator does something
 Say = Callable[[str], None]
 FAKETIME = next(iter(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")), None)
@@ -51,13 +52,15 @@ SHOWN = """
 
 @dataclass(eq=False)
 class Child:
-    """One process of the run and how it reaches the broker and the database; `written` is what its `log` was long when it began."""
+    """One process of the run and how it reaches the broker and the database; `written` is what its `log` was long when it began,
+    `ending` whether it was told to end in order."""
 
     name: str
     broker: Proxy
     database: Proxy | None = None
     process: subprocess.Popen[bytes] | None = None
     frozen: bool = False
+    ending: bool = False
     lives: int = 0
     log: Path = Path()
     written: int = 0
@@ -70,6 +73,11 @@ class Child:
     @property
     def is_alive(self) -> bool:
         return self.process is not None and self.process.poll() is None
+
+    async def ended(self) -> None:
+        """Wait until it has ended, where it was told to: that takes a while where broker or database say nothing."""
+        while self.ending and self.is_alive:  # noqa: ASYNC110  # a process tells nobody
+            await asyncio.sleep(0.2)
 
     def signal(self, number: signal.Signals) -> None:
         if self.process is not None and self.is_alive:
@@ -279,6 +287,7 @@ class House:
         skews = self.plan.replica_skews
         skew = skews[self.processors.index(child) % len(skews)] if child in self.processors else 0.0
         child.lives += 1
+        child.ending = False
         child.log = self.folder / f"{child.name}.log"
         child.written = child.log.stat().st_size if child.log.exists() else 0
         child.process = self.start(child.name, "faults.processor_program", json.dumps(told), env=off_by(skew))
@@ -415,12 +424,21 @@ class House:
             if child.frozen:
                 child.signal(signal.SIGCONT)
                 child.frozen = False
-        for child in [child for child in self.processors if not child.is_alive]:
-            self.start_processor(child)
+        for child in self.processors:
+            await self._again(child)
         for host in [host for host, child in self.agents.items() if not child.is_alive]:
             self.start_agent(host)
         await self.until("every replica is up", self._replicas_are_up, 120)
         await self._repartitioned()
+
+    async def _again(self, child: Child) -> None:
+        """A replica that is down begins anew, one that was told to end once it has."""
+        try:
+            await asyncio.wait_for(child.ended(), ENDS_WITHIN)
+        except TimeoutError:
+            self.failures.append(f"{child.name} was told to end, and lives on")
+        if not child.is_alive:
+            self.start_processor(child)
 
     async def led(self, say: Say) -> None:
         """What an operator does at a broker that was killed: queues that stay without leader are given one."""

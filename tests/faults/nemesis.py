@@ -84,7 +84,8 @@ class Nemesis:
         child.kill()
         self.later(min(fault.span, 4.0), lambda: self._again(child))
 
-    def _again(self, child: Child) -> None:
+    async def _again(self, child: Child) -> None:
+        await child.ended()
         if not child.is_alive:
             self.house.start_processor(child)
 
@@ -94,6 +95,7 @@ class Nemesis:
         if child.frozen or not child.is_alive:
             return
         child.signal(signal.SIGTERM)
+        child.ending = True
         self.later(fault.span + 2.0, lambda: self._again(child))
 
     async def freeze_processor(self, fault: Fault) -> None:
