@@ -225,6 +225,8 @@ class Clock:
         """The same with latencies, once all is published."""
         took = ((self.heard[key] - at) * 1000 for key, at in self.counted().items() if key in self.heard)
         sample.latencies = sorted(took)
+        if not sample.latencies:
+            raise RuntimeError("nothing of what was published was announced")
         return sample
 
     async def commits(self, where: Place) -> list[float]:

@@ -46,7 +46,8 @@ NOTES = {
     "left, written once more into the same tables by the database itself, 200 events at once, "
     "where nobody locks, loads, decides or sends anything; 1,000 at "
     "once take a fifth less.",
-    "latency": "Publisher, broker, database, processor and recorder share the machine; the first 2 s of 10 are not counted. "
+    "latency": "Publisher (bare frames, persistent, each confirmed), broker, database, processor and recorder share the machine; the "
+    "first 2 s of 10 are not counted. "
     "(d) is the least that can be done with an event, as above. (a) and (b) run in turns at the rate that (b) can follow; `to (b)` are "
     "the ratios of neighbours. A transition is committed when the database says that its transaction is.",
     "lone": "What of a lone event's way is the design's and what is the work's: (b) writes a session and its history and nothing else. "

@@ -19,7 +19,7 @@ from manman.events.rabbit import bus as rabbit
 
 LOCK = "SELECT seen @> $3::bigint FROM host_journals WHERE host = $1 AND journal = $2 FOR UPDATE"
 MAKE = "INSERT INTO host_journals (host, journal, last_used) VALUES ($1, $2, clock())"
-SETTLE = """UPDATE host_journals SET seen = seen + int8multirange(int8range($3, $3 + 1)), last_used = clock()
+SETTLE = """UPDATE host_journals SET seen = seen + int8multirange(int8range($3::bigint, $3::bigint + 1)), last_used = clock()
              WHERE host = $1 AND journal = $2"""
 NAMES = """SELECT g.name AS game, c.name AS config, d.name AS deployment, h.name AS host
              FROM deployments d JOIN hosts h ON h.id = d.host JOIN game_configs c ON c.id = d.config JOIN games g ON g.id = c.game
