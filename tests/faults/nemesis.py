@@ -302,8 +302,10 @@ class Nemesis:
         async def go() -> None:
             try:
                 await aside(down)
-                await asyncio.sleep(span)
-                await aside(up)
+                try:
+                    await asyncio.sleep(span)
+                finally:  # also where the run ends before
+                    await aside(up)
             finally:
                 lock.release()
             if then is not None:
