@@ -75,6 +75,8 @@ class SimAgent:
 
     def _new_life(self, boot: int) -> None:
         self.disk.boot, self.beat = boot, 0
+        if self.disk.sequence:
+            self.disk.after = self.disk.journal, self.disk.sequence
         self.disk.journal, self.disk.sequence = self.time.bytes(6).hex(), 0
         self.machine.starts.append((self.time.now, boot))
         self.say(
@@ -129,6 +131,7 @@ class SimAgent:
             type=f"manman.status.{noun}.{word}",
             time=self.now,
             sequence=disk.sequence,
+            after=disk.after if disk.sequence == 1 else None,
         )
         headers = envelope.to_headers(event) | {envelope.HOST: str(host)}
         message = Outgoing(

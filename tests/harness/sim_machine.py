@@ -47,11 +47,13 @@ class Entry:
 
 @dataclass
 class Disk:
-    """What the agent has written. `home` is the machine on which it last had its identity."""
+    """What the agent has written. `home` is the machine on which it last had its identity, `after` what it said last in the journal
+    before this one."""
 
     boot: int = 0
     journal: str = ""
     sequence: int = 0
+    after: tuple[str, int] | None = None
     waiting: list[Entry] = field(default_factory=list)
     deployments: dict[int, HeldDeployment] = field(default_factory=dict)
     sessions: dict[int, HeldSession] = field(default_factory=dict)

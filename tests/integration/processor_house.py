@@ -39,6 +39,12 @@ class Agent:
     sequence: int = 0
     beat: int = 0
     journal: str = field(default_factory=lambda: os.urandom(8).hex())
+    after: tuple[str, int] | None = None
+
+    def begins_anew(self) -> None:
+        """Another life of the agent: the next boot, a new journal."""
+        self.after = self.journal, self.sequence
+        self.boot, self.sequence, self.beat, self.journal = self.boot + 1, 0, 0, os.urandom(8).hex()
 
     def message(self, noun: str, word: str, body: dict[str, Any], sequence: int | None = None) -> Outgoing:
         """The next numbered message of this journal; `sequence` replaces its number."""
@@ -49,7 +55,7 @@ class Agent:
         source = envelope.journal_source(self.id, self.journal)
         event = envelope.attributes(
             id=str(uuid7(now(), os.urandom)), source=source, type=f"manman.status.{noun}.{word}", time=now(),
-            sequence=sequence,
+            sequence=sequence, after=self.after if sequence == 1 else None,
         )  # fmt: skip
         headers = envelope.to_headers(event) | {envelope.HOST: str(self.id)}
         return Outgoing(

@@ -210,7 +210,10 @@ async def test_the_number_changes_under_load_and_nothing_is_lost_doubled_or_reor
         }  # fmt: skip
 
 
-async def test_hosts_that_move_to_other_partitions_keep_their_order(home: House, database_url: str) -> None:
+@pytest.mark.parametrize("reborn", [False, True], ids=["in a journal", "in the next journal"])
+async def test_hosts_that_move_to_other_partitions_keep_their_order(
+    home: House, database_url: str, reborn: bool
+) -> None:
     agents = [await home.host() for _ in range(40)]
     sessions = {agent.id: await home.session(await home.deployment(agent)) for agent in agents}
     await ask(home, 4)
@@ -226,6 +229,8 @@ async def test_hosts_that_move_to_other_partitions_keep_their_order(home: House,
         await surely(lambda: home.bus.unbind(Topology(bindings=(first,))))
         await surely(lambda: home.bus.declare(Topology(bindings=(first,)), lasting=False))
         for agent in agents:
+            if reborn:
+                agent.begins_anew()
             await agent.session(sessions[agent.id], "stopping")
             await agent.session(sessions[agent.id], "stopped", exit_code=0)
     await busy.close()

@@ -146,11 +146,24 @@ def test_deep_nesting_is_malformed_and_no_crash() -> None:
         ({"sequence": "0"}, "headers.sequence"),
         ({"sequence": "9" * 5000}, "headers.sequence"),
         ({"sequence": "0" * 19 + "1" + "9" * 19}, "headers.sequence"),
+        ({"after": "k"}, "headers.after"),
+        ({"after": "k/0"}, "headers.after"),
+        ({"after": "k k/3"}, "headers.after"),
+        ({"after": "k/" + "9" * 19}, "headers.after"),
+        ({"after": 3}, "headers.after"),
         ({"source": envelope.journal_source(HostId(8), "k")}, "headers.source"),
     ],
 )
 def test_headers_that_are_half_there_or_wrong_are_named(changes: dict[str, Any], field: str) -> None:
     assert refusal("status.session.running.7", body(session_id=4), headers(**changes)).field == field
+
+
+def test_the_first_of_a_journal_says_what_was_the_last_before_it() -> None:
+    event = envelope.attributes(id="i", source=JOURNAL, type="t", time=AT, sequence=1, after=("k2I-_", 17))
+    assert envelope.to_headers(event)["cloudEvents:after"] == "k2I-_/17"
+    assert envelope.from_headers(envelope.to_headers(event)) == event
+    strange = envelope.to_headers(event) | {"cloudEvents:subject": None}
+    assert envelope.from_headers(strange) == event
 
 
 def test_a_sequence_may_be_a_number_too() -> None:

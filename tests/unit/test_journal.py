@@ -60,6 +60,31 @@ def test_the_next_life_is_another_journal_and_sends_the_older_entries_first(tmp_
     assert numbers(second) == [(first.journal_id, 1), (first.journal_id, 2), (second.journal_id, 1)]
 
 
+def test_the_first_of_a_journal_says_which_was_the_last_before_it_though_that_is_confirmed(tmp_path: Path) -> None:
+    first = a_journal(tmp_path)
+    say(first)
+    say(first)
+    first.confirmed(first.unsent(10)[-1].n)
+    first.close()
+    a_journal(tmp_path).close()  # a life that says nothing
+    third = a_journal(tmp_path)
+    say(third)
+    say(third)
+    assert [m.attributes.after for m in read(third) if m.attributes] == [(first.journal_id, 2), None]
+
+
+def test_what_could_not_be_written_is_not_what_was_said_last(tmp_path: Path) -> None:
+    first = a_journal(tmp_path)
+    say(first)
+    with pytest.raises(ZeroDivisionError), first.write():
+        say(first)
+        raise ZeroDivisionError
+    first.close()
+    second = a_journal(tmp_path)
+    say(second)
+    assert [m.attributes.after for m in read(second) if m.attributes] == [None, (first.journal_id, 1)]
+
+
 def test_a_command_is_taken_once_and_stays_until_it_is_settled(tmp_path: Path) -> None:
     journal = a_journal(tmp_path)
     command = contracts.Command(command_id="c1", session_id=SessionId(4), line="say hi")

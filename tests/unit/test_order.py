@@ -20,13 +20,21 @@ from manman.processor.order import Order, Place
 from manman.processor.world import Arrived
 
 
-def said(host: int, number: int | None, journal: str = "j", *, body: bytes | None = None) -> Arrived:
+def said(
+    host: int,
+    number: int | None,
+    journal: str = "j",
+    *,
+    body: bytes | None = None,
+    after: tuple[str, int] | None = None,
+) -> Arrived:
     """A status of a host as it arrives, with its number in the journal."""
     headers: dict[str, envelope.Header] = {}
     if number is not None:
         event = envelope.attributes(
             id=f"{journal}-{number}", source=envelope.journal_source(HostId(host), journal),
             type="manman.status.session.running", time=datetime(2026, 1, 1, tzinfo=UTC), sequence=number,
+            after=after,
         )  # fmt: skip
         headers = envelope.to_headers(event)
     content = msgspec.json.encode({"session_id": 1}) if body is None else body
@@ -67,6 +75,25 @@ async def test_the_first_of_a_journal_on_a_channel_is_looked_up_once() -> None:
     inbox.has = {(HostId(7), "j", 7)}
     assert await order.early([said(7, 8)]) == set()
     assert len(inbox.asked) == 2
+
+
+async def test_the_first_of_a_journal_waits_for_the_last_of_the_journal_before() -> None:
+    inbox = Inbox()
+    order = Order(inbox.settled)
+    first, second = said(7, 1, "k", after=("j", 4)), said(7, 2, "k")
+    assert await order.early([first, second, said(8, 1)]) == {0}
+    assert await order.is_early(first)
+    inbox.has = {(HostId(7), "j", 4)}
+    assert not await order.is_early(first)
+    assert inbox.asked == [[(7, "j", 4)]] * 3
+
+
+async def test_what_this_channel_saw_of_the_journal_before_is_not_looked_up() -> None:
+    inbox = Inbox()
+    order = Order(inbox.settled)
+    assert await order.early([said(7, 1), said(7, 2)]) == set()
+    assert await order.early([said(7, 3), said(7, 1, "k", after=("j", 3)), said(7, 2, "k")]) == set()
+    assert inbox.asked == []
 
 
 async def test_one_whose_predecessor_is_not_settled_is_early_until_it_is() -> None:
@@ -132,6 +159,12 @@ def test_what_comes_behind_what_waits_for_it_goes_ahead() -> None:
     early.add(item(5))
     j = [("j", number) for number in (3, 4, 5, 5, 6)]
     assert waiting(early) == [*j, ("k", 1), ("", None)]
+
+    first = said(7, 1, "k", after=("j", 6))
+    early = Held([(item(1)[0], first), item(2, "k")], again_at=9.0, error="", early_until=15.0)
+    early.add(item(7))
+    early.add(item(6))
+    assert waiting(early) == [("j", 6), ("k", 1), ("k", 2), ("j", 7)]
 
     failing = Held([item(5)], tries=1, again_at=9.0, error="a bug")
     failing.add(item(4))

@@ -26,11 +26,14 @@ LARGEST = 2**63 - 1
 """Numbers are below it: what the database cannot hold, in a range too, is refused at the edge."""
 # The older spelling of the AMQP binding is understood too: brokers between us and a publisher rewrite the colon.
 _PREFIXES = (PREFIX, "cloudEvents_")
-_SPECVERSION, _ID, _SOURCE_NAME, _TYPE, _SUBJECT, _TIME, _SEQUENCE, _DATASCHEMA, _TRACEPARENT = (
+_SPECVERSION, _ID, _SOURCE_NAME, _TYPE, _SUBJECT, _TIME, _SEQUENCE, _AFTER, _DATASCHEMA, _TRACEPARENT = (
     PREFIX + name
-    for name in ("specversion", "id", "source", "type", "subject", "time", "sequence", "dataschema", "traceparent")
-)
+    for name in (
+        "specversion", "id", "source", "type", "subject", "time", "sequence", "after", "dataschema", "traceparent",
+    )
+)  # fmt: skip
 _SOURCE = re.compile(r"/hosts/([1-9][0-9]{0,18})/journals/([A-Za-z0-9_-]{1,64})")
+_LAST = re.compile(r"([A-Za-z0-9_-]{1,64})/([0-9]{1,19})")
 
 Header = str | int | float | bool | None
 Headers = Mapping[str, Header]
@@ -38,7 +41,7 @@ Headers = Mapping[str, Header]
 
 class Attributes(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The attributes of one event. `sequence` counts from 1 within `source`; `time` is the sender's, no verdict uses
-    it.
+    it. `after`, which the first of a journal has: the host's journal before it, and the last number there.
 
     `host_id` and `journal_id` are read from a source of the form `/hosts/<id>/journals/<journal>`, else null.
     """
@@ -49,6 +52,7 @@ class Attributes(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     subject: str | None = None
     time: datetime | None = None
     sequence: int | None = None
+    after: tuple[str, int] | None = None
     dataschema: str | None = None
     traceparent: str | None = None
     host_id: HostId | None = None
@@ -92,6 +96,7 @@ def to_headers(event: Attributes) -> dict[str, Header]:
         "time": None if event.time is None else time_text(event.time),
         "dataschema": event.dataschema,
         "sequence": None if event.sequence is None else str(event.sequence),
+        "after": None if event.after is None else f"{event.after[0]}/{event.after[1]}",
         "traceparent": event.traceparent,
     }
     return {PREFIX + name: value for name, value in named.items() if value is not None}
@@ -123,6 +128,7 @@ def _usual(headers: Headers) -> Attributes | None:
         subject=get(_SUBJECT),
         time=_time(get(_TIME)),
         sequence=_sequence(get(_SEQUENCE)),
+        after=_after(get(_AFTER)),
         dataschema=get(_DATASCHEMA),
         traceparent=get(_TRACEPARENT),
         host_id=host_id,
@@ -145,6 +151,7 @@ def _any(headers: Headers) -> Attributes | None:
         subject=_optional(found, "subject"),
         time=_time(found.get("time")),
         sequence=_sequence(found.get("sequence")),
+        after=_after(found.get("after")),
         dataschema=_optional(found, "dataschema"),
         traceparent=_optional(found, "traceparent"),
         host_id=host_id,
@@ -190,6 +197,16 @@ def _sequence(value: Header) -> int | None:
     if number is None:
         raise Malformed("headers.sequence", f"must be a whole number from 1, not {value!r:.60}")
     return number
+
+
+def _after(value: Header) -> tuple[str, int] | None:
+    if value is None:
+        return None
+    found = _LAST.fullmatch(value) if isinstance(value, str) else None
+    number = whole(found[2]) if found else None
+    if found is None or number is None:
+        raise Malformed("headers.after", f"must be a journal and its last number, as in '3f2a/17', not {value!r:.60}")
+    return found[1], number
 
 
 def whole(text: str) -> int | None:

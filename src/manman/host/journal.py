@@ -2,7 +2,7 @@
 
 SQLite in WAL mode, every commit synced, so `kill -9` and a power cut lose nothing that was confirmed. Each opening is
 a new journal: `boot` is the last one + 1 and `journal_id` random, so a restored disk or a clone never reuses a number;
-unsent entries of older journals keep theirs and go first.
+unsent entries of older journals keep theirs and go first, and the first of a journal says which was the last before it.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from manman.events.envelope import Header
 Chance = Callable[[int], bytes]
 S = TypeVar("S", bound=msgspec.Struct)
 KEEP_COMMANDS = 10_000
+LAST_SAID = "last_said"  # the fact: of which journal which number
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
@@ -91,6 +92,8 @@ class Journal:
             self._db.executescript(_TABLES)
         self.journal_id = chance(8).hex()
         self.sequence = 0
+        said = self.fact(LAST_SAID)
+        self._after: tuple[str, int] | None = None if said is None else (said[0], said[1])
         with self.write():
             self.boot = int(self.fact("boot") or 0) + 1
             self.keep_fact("boot", self.boot)
@@ -192,6 +195,7 @@ class Journal:
             subject=subject,
             time=at,
             sequence=number,
+            after=self._after if number == 1 else None,
         )
         message = codec.Message(key=parsed, body=body, attributes=attributes, host_id=self.host_id)
         text, headers, payload = codec.encode(message)
@@ -205,6 +209,7 @@ class Journal:
                 msgspec.json.encode(headers),
                 payload,
             )
+            self.keep_fact(LAST_SAID, (self.journal_id, number))
             self.sequence = number
         return number
 

@@ -25,7 +25,7 @@ class Held:
     early_until: float | None = None
 
     def add(self, item: Item) -> None:
-        """Behind what waits. Where that came too early, ahead of what is later in the same journal: it waits for this one."""
+        """Behind what waits. Where that came too early, ahead of what is later, in the same journal or the next: it waits for this one."""
         place = len(self.waiting)
         if self.early_until is not None:
             place = next((n for n, other in enumerate(self.waiting) if _precedes(item[1], other[1])), place)
@@ -42,10 +42,10 @@ class Held:
 
 
 def _precedes(one: Arrived, other: Arrived) -> bool:
-    return (
-        one.journal is not None
-        and one.journal == other.journal
-        and one.sequence is not None
-        and other.sequence is not None
-        and one.sequence < other.sequence
-    )
+    """In its journal, or in the journal before the one that the other begins."""
+    if one.journal is None or one.sequence is None or other.journal is None or other.sequence is None:
+        return False
+    if one.journal == other.journal:
+        return one.sequence < other.sequence
+    after = None if other.attributes is None else other.attributes.after
+    return after is not None and one.journal == (other.host_id, after[0]) and one.sequence <= after[1]
