@@ -43,7 +43,7 @@ class Agent:
 
     def begins_anew(self) -> None:
         """Another life of the agent: the next boot, a new journal."""
-        self.after = self.journal, self.sequence
+        self.after = (self.journal, self.sequence) if self.sequence else self.after
         self.boot, self.sequence, self.beat, self.journal = self.boot + 1, 0, 0, os.urandom(8).hex()
 
     def message(self, noun: str, word: str, body: dict[str, Any], sequence: int | None = None) -> Outgoing:

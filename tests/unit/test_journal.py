@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from manman.domain.ids import DeploymentId, HostId, SessionId
-from manman.events import codec, contracts
+from manman.events import codec, contracts, envelope
 from manman.host.deployments import HeldDeployment
 from manman.host.journal import DiskFull, Journal
 
@@ -71,6 +71,16 @@ def test_the_first_of_a_journal_says_which_was_the_last_before_it_though_that_is
     say(third)
     say(third)
     assert [m.attributes.after for m in read(third) if m.attributes] == [(first.journal_id, 2), None]
+
+
+def test_what_another_host_said_on_this_disk_is_not_named(tmp_path: Path) -> None:
+    first = a_journal(tmp_path)
+    say(first)
+    first.close()
+    other = Journal(tmp_path / "journal.db", HostId(4), chance=os.urandom)
+    say(other)
+    said = [envelope.from_headers(entry.message.headers) for entry in other.unsent(10)]
+    assert [(one.host_id, one.after) for one in said if one] == [(3, None), (4, None)]
 
 
 def test_what_could_not_be_written_is_not_what_was_said_last(tmp_path: Path) -> None:

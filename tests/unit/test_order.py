@@ -39,7 +39,7 @@ def said(
         headers = envelope.to_headers(event)
     content = msgspec.json.encode({"session_id": 1}) if body is None else body
     key = f"status.session.running.{host}"
-    return arrive(Delivery(tag=1, exchange="manman", key=key, body=content, headers=headers), None)
+    return arrive(Delivery(tag=1, exchange="manman", key=key, body=content, headers=headers), None, 0.0)
 
 
 @dataclass
@@ -60,20 +60,20 @@ class Inbox:
 async def test_numbers_that_follow_each_other_never_ask() -> None:
     inbox = Inbox()
     order = Order(inbox.settled)
-    assert await order.early([said(7, 1), said(7, 2), said(8, 1)]) == set()
-    assert await order.early([said(7, 3), said(8, 2), said(7, 4)]) == set()
+    assert await order.early([said(7, 1), said(7, 2), said(8, 1)], 0.0) == set()
+    assert await order.early([said(7, 3), said(8, 2), said(7, 4)], 0.0) == set()
     assert inbox.asked == []
 
 
 async def test_the_first_of_a_journal_on_a_channel_is_looked_up_once() -> None:
     inbox = Inbox({(HostId(7), "j", 4)})
     order = Order(inbox.settled)
-    assert await order.early([said(7, 5), said(7, 6)]) == set()
-    assert await order.early([said(7, 7)]) == set()
+    assert await order.early([said(7, 5), said(7, 6)], 0.0) == set()
+    assert await order.early([said(7, 7)], 0.0) == set()
     assert inbox.asked == [[(7, "j", 4)]]
     order.forget()
     inbox.has = {(HostId(7), "j", 7)}
-    assert await order.early([said(7, 8)]) == set()
+    assert await order.early([said(7, 8)], 0.0) == set()
     assert len(inbox.asked) == 2
 
 
@@ -81,53 +81,53 @@ async def test_the_first_of_a_journal_waits_for_the_last_of_the_journal_before()
     inbox = Inbox()
     order = Order(inbox.settled)
     first, second = said(7, 1, "k", after=("j", 4)), said(7, 2, "k")
-    assert await order.early([first, second, said(8, 1)]) == {0}
-    assert await order.is_early(first)
+    assert await order.early([first, second, said(8, 1)], 0.0) == {0}
+    assert await order.is_early(first, 0.0)
     inbox.has = {(HostId(7), "j", 4)}
-    assert not await order.is_early(first)
+    assert not await order.is_early(first, 0.0)
     assert inbox.asked == [[(7, "j", 4)]] * 3
 
 
 async def test_what_this_channel_saw_of_the_journal_before_is_not_looked_up() -> None:
     inbox = Inbox()
     order = Order(inbox.settled)
-    assert await order.early([said(7, 1), said(7, 2)]) == set()
-    assert await order.early([said(7, 3), said(7, 1, "k", after=("j", 3)), said(7, 2, "k")]) == set()
+    assert await order.early([said(7, 1), said(7, 2)], 0.0) == set()
+    assert await order.early([said(7, 3), said(7, 1, "k", after=("j", 3)), said(7, 2, "k")], 0.0) == set()
     assert inbox.asked == []
 
 
 async def test_one_whose_predecessor_is_not_settled_is_early_until_it_is() -> None:
     inbox = Inbox()
     order = Order(inbox.settled)
-    assert await order.early([said(8, 1), said(7, 5), said(8, 2), said(7, 6)]) == {1}
-    assert await order.is_early(said(7, 5))
+    assert await order.early([said(8, 1), said(7, 5), said(8, 2), said(7, 6)], 0.0) == {1}
+    assert await order.is_early(said(7, 5), 0.0)
     inbox.has = {(HostId(7), "j", 4)}
-    assert not await order.is_early(said(7, 5))
+    assert not await order.is_early(said(7, 5), 0.0)
 
 
 async def test_a_gap_in_the_middle_is_early_and_what_comes_again_is_not() -> None:
     order = Order(Inbox().settled)
-    assert await order.early([said(7, 1), said(7, 2), said(7, 4)]) == {2}
-    assert await order.early([said(7, 2), said(7, 3), said(7, 4)]) == set()
+    assert await order.early([said(7, 1), said(7, 2), said(7, 4)], 0.0) == {2}
+    assert await order.early([said(7, 2), said(7, 3), said(7, 4)], 0.0) == set()
 
 
 async def test_what_waits_does_not_count_as_seen() -> None:
     inbox = Inbox({(HostId(7), "j", 4)})
     order = Order(inbox.settled)
-    assert await order.early([said(7, 5), said(7, 8), said(7, 9), said(7, 1, "k")]) == {1}
+    assert await order.early([said(7, 5), said(7, 8), said(7, 9), said(7, 1, "k")], 0.0) == {1}
     assert order.last == {(7, "j"): 5}
-    assert await order.early([said(7, 6), said(7, 9)]) == {1}
+    assert await order.early([said(7, 6), said(7, 9)], 0.0) == {1}
 
 
 async def test_journals_of_one_host_are_counted_apart() -> None:
     order = Order(Inbox().settled)
-    assert await order.early([said(7, 1, "a"), said(7, 1, "b"), said(7, 2, "a"), said(7, 2, "b")]) == set()
+    assert await order.early([said(7, 1, "a"), said(7, 1, "b"), said(7, 2, "a"), said(7, 2, "b")], 0.0) == set()
 
 
 async def test_what_has_no_number_is_never_early_and_what_means_nothing_counts_with_its_number() -> None:
     inbox = Inbox()
     order = Order(inbox.settled)
-    assert await order.early([said(7, None), said(7, 1), said(7, 2, body=b"nonsense"), said(7, 3)]) == set()
+    assert await order.early([said(7, None), said(7, 1), said(7, 2, body=b"nonsense"), said(7, 3)], 0.0) == set()
     assert inbox.asked == []
 
 
@@ -135,9 +135,9 @@ async def test_a_question_that_failed_is_asked_again() -> None:
     inbox = Inbox(away=True)
     order = Order(inbox.settled)
     with pytest.raises(Unavailable):
-        await order.early([said(7, 5)])
+        await order.early([said(7, 5)], 0.0)
     inbox.away = False
-    assert await order.early([said(7, 5)]) == {0}
+    assert await order.early([said(7, 5)], 0.0) == {0}
 
 
 def waiting(held: Held) -> list[tuple[str, int | None]]:
@@ -148,7 +148,7 @@ def test_what_comes_behind_what_waits_for_it_goes_ahead() -> None:
     def item(number: int | None, journal: str = "j") -> Item:
         return Delivery(tag=1, exchange="manman", key="", body=b"", headers={}), said(7, number, journal)
 
-    early = Held([item(5)], again_at=9.0, error="", early_until=15.0)
+    early = Held([item(5)], again_at=9.0, error="", early=True)
     early.add(item(6))
     early.add(item(1, "k"))
     early.add(item(None))
@@ -160,15 +160,45 @@ def test_what_comes_behind_what_waits_for_it_goes_ahead() -> None:
     j = [("j", number) for number in (3, 4, 5, 5, 6)]
     assert waiting(early) == [*j, ("k", 1), ("", None)]
 
-    first = said(7, 1, "k", after=("j", 6))
-    early = Held([(item(1)[0], first), item(2, "k")], again_at=9.0, error="", early_until=15.0)
-    early.add(item(7))
-    early.add(item(6))
-    assert waiting(early) == [("j", 6), ("k", 1), ("k", 2), ("j", 7)]
-
     failing = Held([item(5)], tries=1, again_at=9.0, error="a bug")
     failing.add(item(4))
     assert (waiting(failing), failing.again_at) == ([("j", 5), ("j", 4)], 9.0)
+
+
+@pytest.mark.parametrize(
+    ("came", "stands"),
+    [
+        (["k1", "k2", "j7", "j6"], ["j6", "k1", "k2", "j7"]),
+        (["l1", "j6", "k1", "k2"], ["j6", "k1", "k2", "l1"]),
+        (["k3", "j6", "k1", "k2"], ["j6", "k1", "k2", "k3"]),
+        (["m1", "j6", "k1", "l1"], ["j6", "k1", "l1", "m1"]),
+        (["x1", "y1", "x2"], ["x1", "x2", "y1"]),
+    ],
+)
+def test_what_the_journal_before_brings_goes_ahead(came: list[str], stands: list[str]) -> None:
+    follows = {"k1": ("j", 6), "l1": ("k", 2), "m1": ("l", 9), "x1": ("y", 9), "y1": ("x", 9)}
+
+    def item(name: str) -> Item:
+        delivery = Delivery(tag=1, exchange="manman", key="", body=b"", headers={})
+        return delivery, said(7, int(name[1]), name[0], after=follows.get(name))
+
+    early = Held([item(came[0])], again_at=9.0, error="", early=True)
+    for name in came[1:]:
+        early.add(item(name))
+    assert [f"{journal}{number}" for journal, number in waiting(early)] == stands
+    assert early.again_at == (9.0 if came[0] == stands[0] else 0.0)
+
+
+async def test_the_patience_of_each_counts_from_when_it_was_taken_and_what_it_lets_pass_is_passed() -> None:
+    order = Order(Inbox().settled)
+    late = [said(7, 1, "k", after=("j", 6)), said(7, 2, "k"), said(7, 1, "l", after=("z", 1))]
+    assert await order.early(late, 14.9) == {0, 2}
+    assert await order.early(late, 15.0) == set()
+    assert await order.early([said(7, 1, "k", after=("j", 6)), said(7, 3, "k")], 0.0) == set()
+    other = said(8, 4)
+    assert await order.is_early(other, 14.9) and not await order.is_early(other, 15.0)
+    order.passed(other)
+    assert await order.early([said(8, 5), said(8, 4)], 0.0) == set()
 
 
 class Ways:
@@ -209,9 +239,12 @@ class Channel:
 
 
 async def consumed(
-    ways: Ways, batches: Sequence[Sequence[int | None]], meanwhile: Mapping[int, Sequence[int]] = MappingProxyType({})
+    ways: Ways,
+    batches: Sequence[Sequence[int | None]],
+    meanwhile: Mapping[int, Sequence[int]] = MappingProxyType({}),
+    tick: float = 0.2,
 ) -> None:
-    """All that comes is consumed; `meanwhile`: which numbers another replica settles before which step."""
+    """All that comes is consumed, in twelve steps; `meanwhile`: which numbers another replica settles before which of them."""
     clock, anything = [0.0], Any
     consumer = EventConsumer(
         bus=type("Bus", (), {"user_id": "control"})(),
@@ -229,7 +262,7 @@ async def consumed(
         for number in meanwhile.get(step, ()):
             ways.settle(number)
         await consumer.step(channel)  # type: ignore[arg-type]
-        clock[0] += 0.2
+        clock[0] += tick
     assert not consumer.held
     assert sorted(channel.acked) == list(range(1, channel.tag + 1))
 
@@ -259,3 +292,16 @@ async def test_what_has_no_number_and_came_before_a_gap_waits_for_nobody() -> No
     ways = Ways(1, 2, 3)
     await consumed(ways, [[None, 4, 6, None]], {2: [5]})
     assert ways.applied == [None, 4, 5, 6, None]
+
+
+class Nobody(Ways):
+    """A database that does not know the host: it keeps none of its numbers."""
+
+    def settle(self, number: int | None) -> None:
+        self.applied.append(number)
+
+
+async def test_a_host_that_nobody_knows_waits_once_and_not_for_each_of_its_messages() -> None:
+    ways = Nobody()
+    await consumed(ways, [[4], *([[]] * 10), [5, 6]], tick=1.5)
+    assert ways.applied == [4, 5, 6]

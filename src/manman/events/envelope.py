@@ -200,13 +200,10 @@ def _sequence(value: Header) -> int | None:
 
 
 def _after(value: Header) -> tuple[str, int] | None:
-    if value is None:
-        return None
+    """A journal and its last number, as in `3f2a/17`. Nothing for all else: it is a hint, and a publisher may mean something of its own."""
     found = _LAST.fullmatch(value) if isinstance(value, str) else None
     number = whole(found[2]) if found else None
-    if found is None or number is None:
-        raise Malformed("headers.after", f"must be a journal and its last number, as in '3f2a/17', not {value!r:.60}")
-    return found[1], number
+    return None if found is None or number is None else (found[1], number)
 
 
 def whole(text: str) -> int | None:

@@ -27,7 +27,7 @@ from manman.events.envelope import Header
 Chance = Callable[[int], bytes]
 S = TypeVar("S", bound=msgspec.Struct)
 KEEP_COMMANDS = 10_000
-LAST_SAID = "last_said"  # the fact: of which journal which number
+LAST_SAID = "last_said"  # the fact: which host, of which journal, which number
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
@@ -93,7 +93,8 @@ class Journal:
         self.journal_id = chance(8).hex()
         self.sequence = 0
         said = self.fact(LAST_SAID)
-        self._after: tuple[str, int] | None = None if said is None else (said[0], said[1])
+        # Not what another host said whose disk this was.
+        self._after: tuple[str, int] | None = (said[1], said[2]) if said and said[0] == host_id else None
         with self.write():
             self.boot = int(self.fact("boot") or 0) + 1
             self.keep_fact("boot", self.boot)
@@ -209,7 +210,7 @@ class Journal:
                 msgspec.json.encode(headers),
                 payload,
             )
-            self.keep_fact(LAST_SAID, (self.journal_id, number))
+            self.keep_fact(LAST_SAID, (self.host_id, self.journal_id, number))
             self.sequence = number
         return number
 

@@ -23,7 +23,6 @@ from manman.processor.backoff import Backoff
 from manman.processor.failing import told
 from manman.processor.held import RETRY_AFTER, Held, Item
 from manman.processor.marks import Mark, mark_of
-from manman.processor.order import PATIENCE as PREDECESSOR_PATIENCE
 from manman.processor.order import Order
 from manman.processor.outcomes import Refusal
 from manman.processor.suspects import is_suspect, name_of, together
@@ -158,8 +157,7 @@ class EventConsumer:
         for item in waits:
             host, now = item[1].host_id, self.loop_time()
             if self._behind_held([item]):
-                until = now + PREDECESSOR_PATIENCE
-                self.held[host] = Held([item], now + RETRY_AFTER, "its predecessor is not settled", early_until=until)
+                self.held[host] = Held([item], now + RETRY_AFTER, "its predecessor is not settled", early=True)
                 metrics.count("messages_early")
 
     async def _in_order(self, batch: list[Item]) -> tuple[list[Item], list[Item]]:
@@ -167,7 +165,7 @@ class EventConsumer:
         if self.order is None or not batch:
             return batch, []
         arrived = [one for _, one in batch]
-        early: set[int] = await self._patiently(self.order.early, arrived)
+        early: set[int] = await self._patiently(self.order.early, arrived, self.loop_time())
         if not early:
             return batch, []
         free: list[Item] = []
@@ -282,6 +280,8 @@ class EventConsumer:
             if held.again_at > self.loop_time() or not await self._try_again(held):
                 continue
             await consumer.ack_many([held.waiting[0][0]])
+            if self.order is not None:
+                self.order.passed(held.waiting[0][1])
             await self._release(consumer, host, held.waiting[1:])
 
     async def _try_again(self, held: Held) -> bool:
@@ -312,16 +312,12 @@ class EventConsumer:
 
     async def _is_early(self, held: Held, arrived: Arrived) -> bool:
         """Whether it goes on waiting for its predecessor; one that waited long enough is applied as it is."""
-        if self.order is None or held.early_until is None:
+        if self.order is None or not held.early:
             return False
-        early: bool = await self._patiently(self.order.is_early, arrived)
-        if early and self.loop_time() < held.early_until:
+        held.early = await self._patiently(self.order.is_early, arrived, self.loop_time())
+        if held.early:
             held.again_at = self.loop_time() + RETRY_AFTER
-            return True
-        if early:
-            log.warning("predecessor_never_came", queue=self.queue, key=arrived.key, host_id=arrived.host_id)
-        held.early_until = None
-        return False
+        return held.early
 
     async def _release(self, consumer: Consumer, host: HostId | None, waiting: list[Item]) -> None:
         del self.held[host]
