@@ -8,6 +8,7 @@ import json
 import sys
 import time
 from datetime import timedelta
+from typing import Any
 
 import asyncpg
 
@@ -39,13 +40,7 @@ async def main(broker: str, database: str, count: int) -> None:
             body = codec.decode(delivery.key, delivery.headers, delivery.body).body
             word = delivery.key.split(".")[2]
             async with conn.transaction():
-                before = await conn.fetchval("SELECT status FROM sessions WHERE id = $1 FOR UPDATE", body.session_id)
-                if before is None:
-                    await conn.execute(INSERT, body.session_id, body.host_id, body.deployment_id)
-                    number = 1
-                else:
-                    number = await conn.fetchval(UPDATE, body.session_id, word)
-                await conn.execute(HISTORY, body.session_id, number, before, word)
+                await moved(conn, body, word)
             if word in PUBLIC:
                 said = {"session_id": body.session_id, "status": word, "deployment_id": body.deployment_id}
                 message = Outgoing(exchange="external", key=f"manman.session.{word}", body=json.dumps(said).encode())
@@ -54,6 +49,18 @@ async def main(broker: str, database: str, count: int) -> None:
     print(json.dumps({"seconds": time.perf_counter() - began, "cpu": time.process_time() - cpu, "count": count}))
     await conn.close()
     await bus.close()
+
+
+async def moved(conn: Any, body: Any, word: str) -> int:
+    """The session where its host says that it is, and its history; the number of that."""
+    before = await conn.fetchval("SELECT status FROM sessions WHERE id = $1 FOR UPDATE", body.session_id)
+    number = 1
+    if before is None:
+        await conn.execute(INSERT, body.session_id, body.host_id, body.deployment_id)
+    else:
+        number = await conn.fetchval(UPDATE, body.session_id, word)
+    await conn.execute(HISTORY, body.session_id, number, before, word)
+    return number
 
 
 if __name__ == "__main__":

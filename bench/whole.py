@@ -12,7 +12,7 @@ from typing import Any
 
 import asyncpg
 
-from bench.baseline import HISTORY, INSERT, PUBLIC, UPDATE
+from bench.baseline import PUBLIC, moved
 from manman.events import codec, topics
 from manman.events.bus import Outgoing
 from manman.events.rabbit import bus as rabbit
@@ -55,13 +55,7 @@ async def applied(conn: Any, message: Any, word: str) -> Outgoing | None:
         return None
     if settled is None:
         await conn.execute(MAKE, *journal)
-    before = await conn.fetchval("SELECT status FROM sessions WHERE id = $1 FOR UPDATE", body.session_id)
-    if before is None:
-        await conn.execute(INSERT, body.session_id, body.host_id, body.deployment_id)
-        number = 1
-    else:
-        number = await conn.fetchval(UPDATE, body.session_id, word)
-    await conn.execute(HISTORY, body.session_id, number, before, word)
+    number = await moved(conn, body, word)
     await conn.execute(SETTLE, *journal, event.sequence)
     names = dict(await conn.fetchrow(NAMES, body.deployment_id))
     told = json.dumps({"session_id": body.session_id, "status": word, "deployment_id": body.deployment_id} | names)
