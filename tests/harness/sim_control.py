@@ -171,7 +171,7 @@ class Replica:
             backoff=self.backoff(),
             loop_time=lambda: self.time.now,
             ended=marks.ended,
-            order=None if queue == topics.EVENTS_QUEUE else Order(marks.settled, queue),
+            order=None if queue == topics.EVENTS_QUEUE else Order(marks.settled),
         )
 
     def _own(self, queue: str) -> OwnQueue:

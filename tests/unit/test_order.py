@@ -60,20 +60,20 @@ class Inbox:
 async def test_numbers_that_follow_each_other_never_ask() -> None:
     inbox = Inbox()
     order = Order(inbox.settled)
-    assert await order.early([said(7, 1), said(7, 2), said(8, 1)], 0.0) == set()
-    assert await order.early([said(7, 3), said(8, 2), said(7, 4)], 0.0) == set()
+    assert await order.early([said(7, 1), said(7, 2), said(8, 1)]) == set()
+    assert await order.early([said(7, 3), said(8, 2), said(7, 4)]) == set()
     assert inbox.asked == []
 
 
 async def test_the_first_of_a_journal_on_a_channel_is_looked_up_once() -> None:
     inbox = Inbox({(HostId(7), "j", 4)})
     order = Order(inbox.settled)
-    assert await order.early([said(7, 5), said(7, 6)], 0.0) == set()
-    assert await order.early([said(7, 7)], 0.0) == set()
+    assert await order.early([said(7, 5), said(7, 6)]) == set()
+    assert await order.early([said(7, 7)]) == set()
     assert inbox.asked == [[(7, "j", 4)]]
     order.forget()
     inbox.has = {(HostId(7), "j", 7)}
-    assert await order.early([said(7, 8)], 0.0) == set()
+    assert await order.early([said(7, 8)]) == set()
     assert len(inbox.asked) == 2
 
 
@@ -81,53 +81,53 @@ async def test_the_first_of_a_journal_waits_for_the_last_of_the_journal_before()
     inbox = Inbox()
     order = Order(inbox.settled)
     first, second = said(7, 1, "k", after=("j", 4)), said(7, 2, "k")
-    assert await order.early([first, second, said(8, 1)], 0.0) == {0}
-    assert await order.is_early(first, 0.0)
+    assert await order.early([first, second, said(8, 1)]) == {0}
+    assert await order.is_early(first)
     inbox.has = {(HostId(7), "j", 4)}
-    assert not await order.is_early(first, 0.0)
+    assert not await order.is_early(first)
     assert inbox.asked == [[(7, "j", 4)]] * 3
 
 
 async def test_what_this_channel_saw_of_the_journal_before_is_not_looked_up() -> None:
     inbox = Inbox()
     order = Order(inbox.settled)
-    assert await order.early([said(7, 1), said(7, 2)], 0.0) == set()
-    assert await order.early([said(7, 3), said(7, 1, "k", after=("j", 3)), said(7, 2, "k")], 0.0) == set()
+    assert await order.early([said(7, 1), said(7, 2)]) == set()
+    assert await order.early([said(7, 3), said(7, 1, "k", after=("j", 3)), said(7, 2, "k")]) == set()
     assert inbox.asked == []
 
 
 async def test_one_whose_predecessor_is_not_settled_is_early_until_it_is() -> None:
     inbox = Inbox()
     order = Order(inbox.settled)
-    assert await order.early([said(8, 1), said(7, 5), said(8, 2), said(7, 6)], 0.0) == {1}
-    assert await order.is_early(said(7, 5), 0.0)
+    assert await order.early([said(8, 1), said(7, 5), said(8, 2), said(7, 6)]) == {1}
+    assert await order.is_early(said(7, 5))
     inbox.has = {(HostId(7), "j", 4)}
-    assert not await order.is_early(said(7, 5), 0.0)
+    assert not await order.is_early(said(7, 5))
 
 
 async def test_a_gap_in_the_middle_is_early_and_what_comes_again_is_not() -> None:
     order = Order(Inbox().settled)
-    assert await order.early([said(7, 1), said(7, 2), said(7, 4)], 0.0) == {2}
-    assert await order.early([said(7, 2), said(7, 3), said(7, 4)], 0.0) == set()
+    assert await order.early([said(7, 1), said(7, 2), said(7, 4)]) == {2}
+    assert await order.early([said(7, 2), said(7, 3), said(7, 4)]) == set()
 
 
 async def test_what_waits_does_not_count_as_seen() -> None:
     inbox = Inbox({(HostId(7), "j", 4)})
     order = Order(inbox.settled)
-    assert await order.early([said(7, 5), said(7, 8), said(7, 9), said(7, 1, "k")], 0.0) == {1}
+    assert await order.early([said(7, 5), said(7, 8), said(7, 9), said(7, 1, "k")]) == {1}
     assert order.last == {(7, "j"): 5}
-    assert await order.early([said(7, 6), said(7, 9)], 0.0) == {1}
+    assert await order.early([said(7, 6), said(7, 9)]) == {1}
 
 
 async def test_journals_of_one_host_are_counted_apart() -> None:
     order = Order(Inbox().settled)
-    assert await order.early([said(7, 1, "a"), said(7, 1, "b"), said(7, 2, "a"), said(7, 2, "b")], 0.0) == set()
+    assert await order.early([said(7, 1, "a"), said(7, 1, "b"), said(7, 2, "a"), said(7, 2, "b")]) == set()
 
 
 async def test_what_has_no_number_is_never_early_and_what_means_nothing_counts_with_its_number() -> None:
     inbox = Inbox()
     order = Order(inbox.settled)
-    assert await order.early([said(7, None), said(7, 1), said(7, 2, body=b"nonsense"), said(7, 3)], 0.0) == set()
+    assert await order.early([said(7, None), said(7, 1), said(7, 2, body=b"nonsense"), said(7, 3)]) == set()
     assert inbox.asked == []
 
 
@@ -135,9 +135,9 @@ async def test_a_question_that_failed_is_asked_again() -> None:
     inbox = Inbox(away=True)
     order = Order(inbox.settled)
     with pytest.raises(Unavailable):
-        await order.early([said(7, 5)], 0.0)
+        await order.early([said(7, 5)])
     inbox.away = False
-    assert await order.early([said(7, 5)], 0.0) == {0}
+    assert await order.early([said(7, 5)]) == {0}
 
 
 def waiting(held: Held) -> list[tuple[str, int | None]]:
@@ -148,7 +148,7 @@ def test_what_comes_behind_what_waits_for_it_goes_ahead() -> None:
     def item(number: int | None, journal: str = "j") -> Item:
         return Delivery(tag=1, exchange="manman", key="", body=b"", headers={}), said(7, number, journal)
 
-    early = Held([item(5)], again_at=9.0, error="", early=True)
+    early = Held([item(5)], again_at=9.0, error="", early_until=15.0)
     early.add(item(6))
     early.add(item(1, "k"))
     early.add(item(None))
@@ -182,23 +182,19 @@ def test_what_the_journal_before_brings_goes_ahead(came: list[str], stands: list
         delivery = Delivery(tag=1, exchange="manman", key="", body=b"", headers={})
         return delivery, said(7, int(name[1]), name[0], after=follows.get(name))
 
-    early = Held([item(came[0])], again_at=9.0, error="", early=True)
+    early = Held([item(came[0])], again_at=9.0, error="", early_until=15.0)
     for name in came[1:]:
         early.add(item(name))
     assert [f"{journal}{number}" for journal, number in waiting(early)] == stands
     assert early.again_at == (9.0 if came[0] == stands[0] else 0.0)
 
 
-async def test_the_patience_of_each_counts_from_when_it_was_taken_and_what_it_lets_pass_is_passed() -> None:
+async def test_what_waited_and_had_its_turn_counts_as_passed() -> None:
     order = Order(Inbox().settled)
-    late = [said(7, 1, "k", after=("j", 6)), said(7, 2, "k"), said(7, 1, "l", after=("z", 1))]
-    assert await order.early(late, 14.9) == {0, 2}
-    assert await order.early(late, 15.0) == set()
-    assert await order.early([said(7, 1, "k", after=("j", 6)), said(7, 3, "k")], 0.0) == set()
-    other = said(8, 4)
-    assert await order.is_early(other, 14.9) and not await order.is_early(other, 15.0)
-    order.passed(other)
-    assert await order.early([said(8, 5), said(8, 4)], 0.0) == set()
+    first = said(7, 1, "k", after=("j", 6))
+    assert await order.early([first, said(7, 2, "k")]) == {0}
+    order.passed(first)
+    assert await order.early([first, said(7, 2, "k"), said(7, 3, "k")]) == set()
 
 
 class Ways:

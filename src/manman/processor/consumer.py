@@ -23,6 +23,7 @@ from manman.processor.backoff import Backoff
 from manman.processor.failing import told
 from manman.processor.held import RETRY_AFTER, Held, Item
 from manman.processor.marks import Mark, mark_of
+from manman.processor.order import PATIENCE as PREDECESSOR_PATIENCE
 from manman.processor.order import Order
 from manman.processor.outcomes import Refusal
 from manman.processor.suspects import is_suspect, name_of, together
@@ -157,7 +158,8 @@ class EventConsumer:
         for item in waits:
             host, now = item[1].host_id, self.loop_time()
             if self._behind_held([item]):
-                self.held[host] = Held([item], now + RETRY_AFTER, "its predecessor is not settled", early=True)
+                until = now + PREDECESSOR_PATIENCE
+                self.held[host] = Held([item], now + RETRY_AFTER, "its predecessor is not settled", early_until=until)
                 metrics.count("messages_early")
 
     async def _in_order(self, batch: list[Item]) -> tuple[list[Item], list[Item]]:
@@ -165,7 +167,7 @@ class EventConsumer:
         if self.order is None or not batch:
             return batch, []
         arrived = [one for _, one in batch]
-        early: set[int] = await self._patiently(self.order.early, arrived, self.loop_time())
+        early: set[int] = await self._patiently(self.order.early, arrived)
         if not early:
             return batch, []
         free: list[Item] = []
@@ -312,12 +314,16 @@ class EventConsumer:
 
     async def _is_early(self, held: Held, arrived: Arrived) -> bool:
         """Whether it goes on waiting for its predecessor; one that waited long enough is applied as it is."""
-        if self.order is None or not held.early:
+        if self.order is None or held.early_until is None:
             return False
-        held.early = await self._patiently(self.order.is_early, arrived, self.loop_time())
-        if held.early:
+        early: bool = await self._patiently(self.order.is_early, arrived)
+        if early and self.loop_time() < held.early_until:
             held.again_at = self.loop_time() + RETRY_AFTER
-        return held.early
+            return True
+        if early:
+            log.warning("predecessor_never_came", queue=self.queue, key=arrived.key, host_id=arrived.host_id)
+        held.early_until = None
+        return False
 
     async def _release(self, consumer: Consumer, host: HostId | None, waiting: list[Item]) -> None:
         del self.held[host]

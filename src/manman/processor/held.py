@@ -15,19 +15,19 @@ Item = tuple[Delivery, Arrived]
 @dataclass(slots=True)
 class Held:
     """Messages of one host that wait behind one that fails, or that came too early, in order. `tries` are those that failed by a bug,
-    `pauses` those after which it waits. `early`: the first of them waits for its predecessor (`order`)."""
+    `pauses` those after which it waits. One that is early waits until its predecessor is settled, at most until `early_until`."""
 
     waiting: list[Item]
     again_at: float
     error: str
     tries: int = 0
     pauses: int = 0
-    early: bool = False
+    early_until: float | None = None
 
     def add(self, item: Item) -> None:
         """Behind what waits. Where that came too early, ahead of what is later, in the same journal or the next: it waits for this one."""
         first = self.waiting[0]
-        if self.early:
+        if self.early_until is not None:
             self._put(item)
         else:
             self.waiting.append(item)

@@ -3,18 +3,16 @@
 A broker that starts again builds its hash ring anew, in any order, so from then on a host's messages may go to another partition
 than those that still wait (measured: a `kill -9` moved 130 of 200 hosts). Numbers tell: who comes with a gap, or for the first time
 on this channel, is looked up in the inbox; where the number before is not settled the host waits, up to `PATIENCE`. The first of a
-journal says which was the last of the journal before it. No message waits longer than `PATIENCE` since it was taken, so a number that is
-really lost costs that wait once. Plain messages have no number, so no promise.
+journal says which was the last of the journal before it. A number that is really lost costs that wait once. Plain messages have no
+number, so no promise.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from manman.domain.ids import HostId
-from manman.observability import get_logger
 from manman.processor.world import Arrived
 
-log = get_logger(__name__)
 PATIENCE = 15.0  # seconds: longer than it takes that another replica consumes a dead one's partitions
 MOST_JOURNALS = 200_000
 
@@ -24,17 +22,16 @@ Place = tuple[HostId, str, int]
 @dataclass(slots=True)
 class Order:
     """Up to which number each journal may be applied, as far as one channel knows: what waits does not count. `settled` says which of
-    some numbers are in the inbox; times are the loop's, in seconds."""
+    some numbers are in the inbox."""
 
     settled: Callable[[Sequence[Place]], Awaitable[set[Place]]]
-    queue: str = ""
     last: dict[tuple[HostId, str], int] = field(default_factory=dict)
 
     def forget(self) -> None:
         """A new channel: others may have gone on meanwhile."""
         self.last.clear()
 
-    async def early(self, batch: Sequence[Arrived], now: float) -> set[int]:
+    async def early(self, batch: Sequence[Arrived]) -> set[int]:
         """The positions in the batch of those that came before their predecessors; asks the inbox once, if at all. Behind one of them
         its host waits: what it says there is taken as not seen."""
         if len(self.last) > MOST_JOURNALS:
@@ -52,8 +49,7 @@ class Order:
                 asked[position] = before
             seen[host, journal] = max(number, passed)
         settled = await self.settled(list(asked.values())) if asked else set()
-        missing = [position for position, before in asked.items() if before not in settled]
-        early = {position for position in missing if not self._is_over(batch[position], now)}
+        early = {position for position, before in asked.items() if before not in settled}
         self._pass(places, early)
         return early
 
@@ -72,20 +68,11 @@ class Order:
             if host not in waiting:
                 self.last[host, journal] = max(number, self.last.get((host, journal), 0))
 
-    async def is_early(self, arrived: Arrived, now: float) -> bool:
-        """Whether one that waits goes on waiting: its predecessor is still not settled."""
+    async def is_early(self, arrived: Arrived) -> bool:
+        """Whether the predecessor of one that waits is still not settled."""
         place = _place(arrived)
         before = None if place is None else _before(arrived, place)
-        if before is None or before in await self.settled([before]):
-            return False
-        return not self._is_over(arrived, now)
-
-    def _is_over(self, arrived: Arrived, now: float) -> bool:
-        """Whether it waited long enough, and is applied as it is."""
-        over = now - (arrived.taken or 0.0) >= PATIENCE
-        if over:
-            log.warning("predecessor_never_came", queue=self.queue, key=arrived.key, host_id=arrived.host_id)
-        return over
+        return before is not None and before not in await self.settled([before])
 
 
 def _place(arrived: Arrived) -> Place | None:

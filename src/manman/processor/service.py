@@ -227,7 +227,7 @@ class Processor:
             linger=EVENTS_LINGER,
             side_by_side=lambda: self.share is not None and len(self.share.consuming) == 1,
             ended=marks.ended,
-            order=Order(marks.settled, queue) if queue != self.broker.queue_name else None,
+            order=Order(marks.settled) if queue != self.broker.queue_name else None,
         )
 
     def _own(self, note: str, queue: str, prefetch: int) -> OwnQueue:
