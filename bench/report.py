@@ -94,7 +94,7 @@ def keep(part: str, figures: Sequence[Figure], load: float | None, command: str 
 
 
 def read() -> dict[str, Any]:
-    """What is kept, by part."""
+    """What is kept, by part; a `remark` beside its figures, written by hand, is gone with the next measurement."""
     kept: dict[str, Any] = json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.exists() else {}
     return kept
 
@@ -215,6 +215,8 @@ def _section(part: str, kept: Mapping[str, Any]) -> list[str]:
         lines += [NOTES[part], ""]
     command = kept.get("command", f"python -m bench {part}")
     lines += [f"`{command}`, {kept['at']}, {times}{beside}{kept['machine']}."]
+    if "remark" in kept:
+        lines += ["", f"**{kept['remark']}**"]
     if load is not None and load > QUIET:
         lines += [
             "",
