@@ -1,24 +1,12 @@
 """A database whose address moved without a word: connections that were open are silent, new ones are answered."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from urllib.parse import urlsplit
 
-import pytest
 from contract.places import Place
 from harness.proxy import Proxy
 from integration.processor_house import House, house
 
 WITHIN = 20.0  # seconds, three times what it takes
-
-
-@pytest.fixture
-async def proxy(database_url: str) -> AsyncIterator[Proxy]:
-    made = await Proxy(urlsplit(database_url).port or 5432).open()
-    try:
-        yield made
-    finally:
-        await made.close()
 
 
 def through(proxy: Proxy, database_url: str) -> str:

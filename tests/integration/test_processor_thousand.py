@@ -2,7 +2,7 @@
 announced of those that failed, by the database's clock."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -48,11 +48,9 @@ async def register(pool: Pool) -> None:
 
 
 @pytest.fixture
-async def pool(database_url: str) -> AsyncIterator[Pool]:
-    made = await pools.connect(DatabaseSettings(database_url=database_url))
-    await register(made)
-    yield made
-    await made.close()
+async def pool(pool: Pool) -> Pool:
+    await register(pool)
+    return pool
 
 
 class Hosts:

@@ -1,10 +1,8 @@
 """What the database ends by its bounds on a transaction is told apart from a database that is away."""
 
 import time
-from collections.abc import AsyncIterator
 
 import pytest
-from integration.store_rows import a_pool
 
 from manman.errors import Unavailable
 from manman.store import bounds
@@ -12,13 +10,6 @@ from manman.store.bounds import TooLong
 from manman.store.pool import Pool
 
 pytestmark = pytest.mark.both_postgres
-
-
-@pytest.fixture
-async def pool(database_url: str) -> AsyncIterator[Pool]:
-    pool = await a_pool(database_url)
-    yield pool
-    await pool.close()
 
 
 async def test_a_process_that_thinks_too_long_within_a_transaction_is_told_so(pool: Pool) -> None:

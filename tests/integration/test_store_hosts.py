@@ -1,12 +1,11 @@
 """Liveness of hosts in the database: heartbeats in bulk, the sweep that judges only what it could have heard."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from itertools import pairwise
 
 import pytest
-from integration.store_rows import AT, a_host, a_pool
+from integration.store_rows import AT, a_host
 
 from manman.domain.hosts import GOODBYE, Heard, HostMoved, Presence
 from manman.domain.ids import HostId
@@ -16,13 +15,6 @@ from manman.store.pool import Connection, Pool
 
 pytestmark = pytest.mark.both_postgres
 TEN = timedelta(seconds=10)
-
-
-@pytest.fixture
-async def pool(database_url: str) -> AsyncIterator[Pool]:
-    pool = await a_pool(database_url)
-    yield pool
-    await pool.close()
 
 
 async def beating(conn: Connection, many: int) -> list[HostId]:

@@ -1,27 +1,19 @@
 """Outbox, numbered events, leases of leaders and replicas, dead letters, attempts."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
-from integration.store_rows import a_host, a_pool, a_row
+from integration.store_rows import a_host, a_row
 
 from manman.domain.ids import HostId
 from manman.store import attempts, dead_letter_changes, dead_letters, events, installation, leadership, outbox
 from manman.store.pool import Pool
 
 pytestmark = pytest.mark.both_postgres
-
-
-@pytest.fixture
-async def pool(database_url: str) -> AsyncIterator[Pool]:
-    pool = await a_pool(database_url)
-    yield pool
-    await pool.close()
 
 
 def positions(turn: events.Turn) -> list[int]:

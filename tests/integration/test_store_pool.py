@@ -2,8 +2,6 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
-from urllib.parse import urlsplit
 
 import pytest
 from harness.proxy import Proxy
@@ -11,15 +9,6 @@ from harness.proxy import Proxy
 from manman.errors import Unavailable
 from manman.store import pool as pools
 from manman.store.settings import DatabaseSettings
-
-
-@pytest.fixture
-async def proxy(database_url: str) -> AsyncIterator[Proxy]:
-    made = await Proxy(urlsplit(database_url).port or 5432).open()
-    try:
-        yield made
-    finally:
-        await made.close()
 
 
 @pytest.fixture

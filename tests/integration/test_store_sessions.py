@@ -1,12 +1,11 @@
 """Rows of sessions: written in bulk, times once, one live for each deployment; and the ids that hosts may begin them under."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import asyncpg
 import pytest
-from integration.store_rows import AT, a_deployment, a_host, a_pool, a_session, a_step
+from integration.store_rows import AT, a_deployment, a_host, a_session, a_step
 from msgspec.structs import replace
 
 from manman.domain import ranges
@@ -18,13 +17,6 @@ from manman.store.sql import Part, alone, together
 
 pytestmark = pytest.mark.both_postgres
 SECOND = timedelta(seconds=1)
-
-
-@pytest.fixture
-async def pool(database_url: str) -> AsyncIterator[Pool]:
-    pool = await a_pool(database_url)
-    yield pool
-    await pool.close()
 
 
 async def ids(conn: Connection, part: Part) -> list[int]:
