@@ -18,8 +18,8 @@ MARK = Mark(generation=1, partition=0, mark=2)
 BODY = msgspec.json.encode(MARK)
 
 
-def delivery(exchange: str, body: bytes, tag: int = 1) -> Delivery:
-    return Delivery(tag=tag, exchange=exchange, key="events", body=body, headers={})
+def delivery(exchange: str, body: bytes, tag: int = 1, user: str | None = "control") -> Delivery:
+    return Delivery(tag=tag, exchange=exchange, key="events", body=body, headers={}, user_id=user)
 
 
 class Ways:
@@ -105,6 +105,11 @@ def consuming(bus: Bus, ways: Ways, **more: Any) -> EventConsumer:
         (delivery("manman", BODY), None),
         (delivery("", b'{"session_id": 1}'), None),
         (delivery("", b"\xff{"), None),
+        (delivery("", BODY, user="host-7"), None),
+        (delivery("", BODY, user=None), None),
+        (delivery("", BODY[:-1] + b',"session_id":1}'), None),
+        (delivery("", BODY.replace(b"2", b"3000000000")), None),
+        (delivery("", BODY.replace(b"2", b"-1")), None),
     ],
 )
 async def test_only_what_reads_as_a_mark_and_came_over_no_exchange_is_one(one: Delivery, mark: Mark | None) -> None:

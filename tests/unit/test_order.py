@@ -13,10 +13,11 @@ from manman.domain.ids import HostId
 from manman.errors import Unavailable
 from manman.events import envelope
 from manman.events.bus import Delivery
+from manman.processor import held as held_module
 from manman.processor.arrivals import arrive
 from manman.processor.consumer import EventConsumer
 from manman.processor.held import Held, Item
-from manman.processor.order import Order, Place
+from manman.processor.order import PATIENCE, Order, Place
 from manman.processor.world import Arrived
 
 
@@ -148,27 +149,28 @@ def test_what_comes_behind_what_waits_for_it_goes_ahead() -> None:
     def item(number: int | None, journal: str = "j") -> Item:
         return Delivery(tag=1, exchange="manman", key="", body=b"", headers={}), said(7, number, journal)
 
-    early = Held([item(5)], again_at=9.0, error="", early_until=15.0)
-    early.add(item(6))
-    early.add(item(1, "k"))
-    early.add(item(None))
-    assert early.again_at == 9.0
+    early = Held([item(5)], again_at=9.0, error="", patience=3.0)
+    for one in (item(6), item(1, "k"), item(None), item(5)):
+        early.add(one)
+    assert early.first()[1].sequence == 5
+    assert early.patience == 3.0
     early.add(item(3))
-    assert early.again_at == 0.0
     early.add(item(4))
-    early.add(item(5))
-    j = [("j", number) for number in (3, 4, 5, 5, 6)]
-    assert waiting(early) == [*j, ("k", 1), ("", None)]
+    assert early.first()[1].sequence == 3
+    assert early.patience == PATIENCE
+    # What has no number stays in its place.
+    assert waiting(early) == [("j", 3), ("j", 4), ("j", 5), ("", None), ("j", 5), ("j", 6), ("k", 1)]
 
     failing = Held([item(5)], tries=1, again_at=9.0, error="a bug")
     failing.add(item(4))
-    assert (waiting(failing), failing.again_at) == ([("j", 5), ("j", 4)], 9.0)
+    failing.first()
+    assert waiting(failing) == [("j", 5), ("j", 4)]
 
 
 @pytest.mark.parametrize(
     ("came", "stands"),
     [
-        (["k1", "k2", "j7", "j6"], ["j6", "k1", "k2", "j7"]),
+        (["k1", "k2", "j7", "j6"], ["j6", "j7", "k1", "k2"]),
         (["l1", "j6", "k1", "k2"], ["j6", "k1", "k2", "l1"]),
         (["k3", "j6", "k1", "k2"], ["j6", "k1", "k2", "k3"]),
         (["m1", "j6", "k1", "l1"], ["j6", "k1", "l1", "m1"]),
@@ -182,11 +184,36 @@ def test_what_the_journal_before_brings_goes_ahead(came: list[str], stands: list
         delivery = Delivery(tag=1, exchange="manman", key="", body=b"", headers={})
         return delivery, said(7, int(name[1]), name[0], after=follows.get(name))
 
-    early = Held([item(came[0])], again_at=9.0, error="", early_until=15.0)
-    for name in came[1:]:
-        early.add(item(name))
-    assert [f"{journal}{number}" for journal, number in waiting(early)] == stands
-    assert early.again_at == (9.0 if came[0] == stands[0] else 0.0)
+    for at_once in (True, False):
+        early = Held([item(came[0])], again_at=9.0, error="", patience=3.0)
+        for name in came[1:]:
+            early.add(item(name))
+            if not at_once:
+                early.first()
+        early.first()
+        assert [f"{journal}{number}" for journal, number in waiting(early)] == stands
+        assert early.patience == (3.0 if came[0] == stands[0] else PATIENCE)
+
+
+def test_sorting_what_waits_takes_no_longer_where_a_host_says_what_is_to_make_it_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Counted, not timed: how often what waits is looked at for what it follows."""
+    many, big, asked = 2000, 9 * 10**18, [0]
+    ring = [said(7, 1, f"c{n}", after=(f"c{n - 1}" if n else "k", big)) for n in range(many // 2)]
+    ring += [said(7, n + 1, "k", after=(f"c{many // 2 - 1}", big)) for n in range(many // 2)]
+    items = [(Delivery(tag=1, exchange="manman", key="", body=b"", headers={}), one) for one in ring]
+    followed = held_module._followed
+
+    def counted(*args: Any) -> Any:
+        asked[0] += 1
+        return followed(*args)
+
+    monkeypatch.setattr(held_module, "_followed", counted)
+    stands = held_module.in_turn(items)
+    assert asked[0] <= many
+    assert held_module.in_turn(stands) == stands
+    assert sorted(id(one) for one in stands) == sorted(id(one) for one in items)
 
 
 async def test_what_waited_and_had_its_turn_counts_as_passed() -> None:
@@ -234,15 +261,9 @@ class Channel:
         self.acked += [delivery.tag for delivery in deliveries]
 
 
-async def consumed(
-    ways: Ways,
-    batches: Sequence[Sequence[int | None]],
-    meanwhile: Mapping[int, Sequence[int]] = MappingProxyType({}),
-    tick: float = 0.2,
-) -> None:
-    """All that comes is consumed, in twelve steps; `meanwhile`: which numbers another replica settles before which of them."""
-    clock, anything = [0.0], Any
-    consumer = EventConsumer(
+def consuming(ways: Ways, clock: list[float]) -> EventConsumer:
+    anything: Any = type("Backoff", (), {"reset": lambda self: None})()
+    return EventConsumer(
         bus=type("Bus", (), {"user_id": "control"})(),
         queue="events.1.0",
         prefetch=500,
@@ -252,9 +273,20 @@ async def consumed(
         loop_time=lambda: clock[0],
         order=Order(ways.inbox.settled),
     )
-    consumer.backoff = type("Backoff", (), {"reset": lambda self: None})()  # type: ignore[assignment]
+
+
+async def consumed(
+    ways: Ways,
+    batches: Sequence[Sequence[int | None]],
+    meanwhile: Mapping[int, Sequence[int]] = MappingProxyType({}),
+    tick: float = 0.2,
+    steps: int = 12,
+) -> None:
+    """All that comes is consumed, in so many steps; `meanwhile`: which numbers another replica settles before which of them."""
+    clock = [0.0]
+    consumer = consuming(ways, clock)
     channel = Channel(batches)
-    for step in range(12):
+    for step in range(steps):
         for number in meanwhile.get(step, ()):
             ways.settle(number)
         await consumer.step(channel)  # type: ignore[arg-type]
@@ -299,5 +331,35 @@ class Nobody(Ways):
 
 async def test_a_host_that_nobody_knows_waits_once_and_not_for_each_of_its_messages() -> None:
     ways = Nobody()
-    await consumed(ways, [[4], *([[]] * 10), [5, 6]], tick=1.5)
+    await consumed(ways, [[4], *([[]] * 15), [5, 6]], tick=1.0, steps=17)
     assert ways.applied == [4, 5, 6]
+
+
+async def test_what_the_database_was_away_for_is_no_waiting() -> None:
+    """The predecessor is in the hands of another consumer, which stands as long."""
+    ways, clock = Ways(1, 2, 3), [0.0]
+    consumer, channel = consuming(ways, clock), Channel([[5]])
+
+    async def back_after_an_hour(_stop: Any) -> None:
+        clock[0] += 3600.0
+        ways.inbox.away = False
+
+    consumer.backoff.wait = back_after_an_hour  # type: ignore[method-assign]
+    await consumer.step(channel)  # type: ignore[arg-type]
+    clock[0], ways.inbox.away = 0.5, True
+    await consumer.step(channel)  # type: ignore[arg-type]
+    assert clock[0] > 3600.0 and ways.applied == []
+    clock[0] += 3600.0  # this process was frozen
+    await consumer.step(channel)  # type: ignore[arg-type]
+    assert ways.applied == []
+    ways.settle(4)
+    clock[0] += 0.2
+    await consumer.step(channel)  # type: ignore[arg-type]
+    assert ways.applied == [4, 5]
+
+
+async def test_one_that_others_came_too_early_for_has_patience_of_its_own() -> None:
+    ways = Ways(1, 2, 3)
+    late = [[8], *([[]] * 13), [5, 6, 7]]
+    await consumed(ways, late, {18: [4]}, tick=1.0, steps=22)
+    assert ways.applied == [4, 5, 6, 7, 8]

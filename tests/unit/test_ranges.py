@@ -79,3 +79,13 @@ def test_taking_gives_the_least(numbers: set[int]) -> None:
 
 def test_empty_ranges_are_dropped() -> None:
     assert ranges.merged([(5, 4), (1, 2), (3, 3)]) == ((1, 3),)
+
+
+@given(NUMBERS, st.integers(1, 9))
+def test_fewer_ranges_hold_all_and_give_up_the_lowest_holes(numbers: set[int], most: int) -> None:
+    all_ = ranges.of(numbers)
+    found = ranges.fewer(all_, most)
+    assert len(found) == min(len(all_), most)
+    assert members(found) >= numbers
+    assert found[1:] == all_[len(all_) - len(found) + 1 :]
+    assert ranges.holes(found, 99)[-1:] == ranges.holes(all_, 99)[-1:]

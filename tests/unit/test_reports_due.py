@@ -9,7 +9,7 @@ from manman.events.codec import Message
 from manman.events.envelope import Attributes
 from manman.processor import fold_reports
 from manman.processor.outcomes import Outcome
-from manman.processor.world import World
+from manman.processor.world import MOST_RANGES, World
 
 NOW = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 HOST = HostId(1)
@@ -30,6 +30,18 @@ def reported(world: World, sequence: int) -> Outcome | object:
         key=topics.parse(topics.status("host", "report", HOST)), body=body, attributes=attributes, host_id=HOST
     )
     return fold_reports.report(world, message, body)
+
+
+def test_a_host_that_leaves_out_every_other_number_makes_no_set_without_end() -> None:
+    world = a_world(None)
+    for number in range(9, 2 * MOST_RANGES + 7, 2):
+        world.settle((HOST, "j"), number)
+    assert len(world.seen[HOST, "j"]) == MOST_RANGES and not world.crowded
+    world.settle((HOST, "j"), 2 * MOST_RANGES + 7)
+    assert len(world.seen[HOST, "j"]) == MOST_RANGES
+    assert world.crowded == {(HOST, "j")}
+    assert world.is_settled((HOST, "j"), 8) and not world.is_settled((HOST, "j"), 10)
+    assert world.is_settled((HOST, "j"), 2 * MOST_RANGES + 7)
 
 
 def test_it_stays_due_where_the_host_was_asked_lately_though_the_command_is_held_back() -> None:

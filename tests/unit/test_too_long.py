@@ -90,6 +90,22 @@ async def test_the_hosts_beside_one_that_takes_too_long_go_on_and_it_is_tried_un
     assert not ways.condemned
 
 
+async def test_who_fills_half_of_what_the_broker_hands_out_is_named_until_it_goes_on() -> None:
+    ways, clock = Ways(slow=True), [0.0]
+    consumer, channel = consuming(ways, clock, *([SLOW] * 250), 1)
+    await consumer.step(channel)  # type: ignore[arg-type]
+    assert consumer.held_up is None
+    channel.waiting = [said_by(SLOW, 900)]
+    await consumer.step(channel)  # type: ignore[arg-type]
+    assert consumer.held_up == f"251 messages of host {SLOW} wait: TooLong: idle in transaction"
+    ways.slow = False
+    clock[0] = consumer.held[SLOW].again_at  # type: ignore[index]
+    ways.tried.clear()
+    await consumer.step(channel)  # type: ignore[arg-type]
+    assert consumer.held_up is None and len(channel.acked) == 252
+    assert ways.tried == [1, 250], "what waited goes together once the first is done"
+
+
 async def test_a_batch_that_takes_too_long_once_or_twice_stays_whole() -> None:
     ways = Ways(busy=SLOW_TRIES - 1)
     consumer, channel = consuming(ways, [0.0], 1, 2, 3)

@@ -44,6 +44,12 @@ def add(ranges: Ranges, number: int) -> Ranges:
     return (*ranges[:before], (first, last), *ranges[after:])
 
 
+def fewer(ranges: Ranges, most: int) -> Ranges:
+    """The set in at most so many ranges, at least one: what is missing between the lowest ones counts as held."""
+    over = len(ranges) - most
+    return ranges if over <= 0 else ((ranges[0][0], ranges[over][1]), *ranges[over + 1 :])
+
+
 def size(ranges: Ranges) -> int:
     """How many numbers they hold."""
     return sum(last - first + 1 for first, last in ranges)

@@ -84,6 +84,7 @@ async def apply(
             await attempts.erase(conn, list(erase))
     remarks.refused(world.dead, again=sum(detail is not None for detail in world.closed.values()))
     remarks.came_late(world.late)
+    remarks.gave_up_holes(world.crowded)
     counts = {**world.counts, "messages": len(batch), "moved": len(world.moved), "dead_letters": len(world.dead)}
     return Applied(counts, numbered)
 

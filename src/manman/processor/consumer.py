@@ -23,8 +23,7 @@ from manman.processor.backoff import Backoff
 from manman.processor.failing import told
 from manman.processor.held import RETRY_AFTER, Held, Item
 from manman.processor.marks import Mark, mark_of
-from manman.processor.order import PATIENCE as PREDECESSOR_PATIENCE
-from manman.processor.order import Order
+from manman.processor.order import PATIENCE, Order
 from manman.processor.outcomes import Refusal
 from manman.processor.suspects import is_suspect, name_of, together
 from manman.processor.world import Arrived
@@ -82,6 +81,7 @@ class EventConsumer:
     marks: list[tuple[Delivery, Mark]] = field(default_factory=list)
     paused: str | None = None
     leaderless: str | None = None
+    held_up: str | None = None
     gathers: bool = False
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -128,13 +128,14 @@ class EventConsumer:
         taken = self.loop_time()
         await self._take(consumer, [(d, arrive(d, self.bus.user_id, taken)) for d in deliveries])
         await self._try_held(consumer)
+        self._tell_held_up()
         await self._note_marks(consumer)
 
     def _without_marks(self, deliveries: list[Delivery]) -> list[Delivery]:
         """What is no mark; a mark waits until all before it is settled."""
         if self.ended is None:
             return deliveries
-        marks = [(one, mark) for one in deliveries if (mark := mark_of(one)) is not None]
+        marks = [(one, mark) for one in deliveries if (mark := mark_of(one, self.bus.user_id)) is not None]
         self.marks += marks
         found = {delivery.tag for delivery, _ in marks}
         return [one for one in deliveries if one.tag not in found] if found else deliveries
@@ -156,10 +157,9 @@ class EventConsumer:
             free = free[len(part) :]
             await self._ack(consumer, await self._settle_sides(self._behind_held(part)))
         for item in waits:
-            host, now = item[1].host_id, self.loop_time()
             if self._behind_held([item]):
-                until = now + PREDECESSOR_PATIENCE
-                self.held[host] = Held([item], now + RETRY_AFTER, "its predecessor is not settled", early_until=until)
+                now, why = self.loop_time(), "its predecessor is not settled"
+                self.held[item[1].host_id] = Held([item], now + RETRY_AFTER, why, patience=PATIENCE, looked_at=now)
                 metrics.count("messages_early")
 
     async def _in_order(self, batch: list[Item]) -> tuple[list[Item], list[Item]]:
@@ -284,11 +284,23 @@ class EventConsumer:
             await consumer.ack_many([held.waiting[0][0]])
             if self.order is not None:
                 self.order.passed(held.waiting[0][1])
-            await self._release(consumer, host, held.waiting[1:])
+            del self.held[host]
+            for at in range(1, len(held.waiting), self.batch_max):
+                await self._take(consumer, held.waiting[at : at + self.batch_max])
+
+    def _tell_held_up(self) -> None:
+        """Say once whose messages fill half of what the broker hands out: soon nobody else's come."""
+        if sum(len(held.waiting) for held in self.held.values()) * 2 <= self.prefetch:
+            self.held_up = None
+            return
+        host, held = max(self.held.items(), key=lambda one: len(one[1].waiting))
+        if self.held_up is None:
+            log.warning("queue_held_up", queue=self.queue, host_id=host, messages=len(held.waiting), reason=held.error)
+        self.held_up = f"{len(held.waiting)} messages of host {host} wait: {held.error}"
 
     async def _try_again(self, held: Held) -> bool:
         """One more try of the first that waits; after the last one it is set aside. Whether it is settled."""
-        item = held.waiting[0]
+        item = held.first()
         if await self._is_early(held, item[1]):
             return False
         try:
@@ -314,21 +326,18 @@ class EventConsumer:
 
     async def _is_early(self, held: Held, arrived: Arrived) -> bool:
         """Whether it goes on waiting for its predecessor; one that waited long enough is applied as it is."""
-        if self.order is None or held.early_until is None:
+        if self.order is None or held.patience is None:
             return False
+        held.patience = held.waited(held.patience, self.loop_time())
         early: bool = await self._patiently(self.order.is_early, arrived)
-        if early and self.loop_time() < held.early_until:
-            held.again_at = self.loop_time() + RETRY_AFTER
+        held.looked_at = self.loop_time()
+        if early and held.patience > 0:
+            held.again_at = held.looked_at + RETRY_AFTER
             return True
         if early:
             log.warning("predecessor_never_came", queue=self.queue, key=arrived.key, host_id=arrived.host_id)
-        held.early_until = None
+        held.patience = None
         return False
-
-    async def _release(self, consumer: Consumer, host: HostId | None, waiting: list[Item]) -> None:
-        del self.held[host]
-        for item in waiting:
-            await self._take(consumer, [item])
 
     async def _is_condemned(self, item: Item, notes: Collection[str]) -> bool:
         """Note an attempt at a redelivered message before it is made; after five, that failed or ended the process, it is set aside."""

@@ -105,8 +105,8 @@ class Share:
 
     def paused(self) -> str | None:
         """For readiness: why something is not consumed now."""
-        said = (f"{queue}: {one.consumer.paused}" for queue, one in self.consuming.items() if one.consumer.paused)
-        return "; ".join(said) or None
+        said = ((queue, one.consumer.paused or one.consumer.held_up) for queue, one in self.consuming.items())
+        return "; ".join(f"{queue}: {why}" for queue, why in said if why) or None
 
     def leaderless(self) -> str | None:
         """For readiness: what the broker has no leader for, and what to do."""

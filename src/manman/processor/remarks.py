@@ -1,11 +1,11 @@
 """What is told of single messages: of each that became a dead letter, and of each that came late for its session. A flood makes no more
 than `MOST` lines of a kind in a batch; all are counted, and the last line says how many there were."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from manman.domain.sessions import Late, Said
 from manman.observability import get_logger, metrics
-from manman.processor.world import DeadLetter
+from manman.processor.world import DeadLetter, Journal
 
 log = get_logger(__name__)
 MOST = 5
@@ -45,3 +45,10 @@ def came_late(events: Sequence[tuple[Late, Said]]) -> None:
         )
     if len(events) > MOST:
         log.info("late_events_more", count=len(events), untold=len(events) - MOST)
+
+
+def gave_up_holes(journals: Collection[Journal]) -> None:
+    """Tell of journals from which more is missing than is kept account of: the lowest of it would no longer be applied."""
+    for host_id, journal in journals:
+        metrics.count("holes_given_up")
+        log.warning("holes_given_up", host_id=host_id, journal=journal)

@@ -20,6 +20,8 @@ from manman.events.outbox import OutboxRow, command
 Journal = tuple[HostId, str]
 FORGOTTEN_MOST = 1_000_000
 """How many session ids a restored database may have forgotten, at most."""
+MOST_RANGES = 1000
+"""In how many pieces a journal is kept account of, at most: each message goes through them all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +78,7 @@ class World:
     touched_deployments: set[DeploymentId] = field(default_factory=set)
     touched_hosts: set[HostId] = field(default_factory=set)
     touched_journals: set[Journal] = field(default_factory=set)
+    crowded: set[Journal] = field(default_factory=set)
     used_ids: dict[HostId, list[SessionId]] = field(default_factory=dict)
     moved: list[Moved] = field(default_factory=list)
     deployments_moved: list[DeploymentMoved] = field(default_factory=list)
@@ -186,10 +189,14 @@ class World:
         return ranges.contains(self.seen.get(journal, ()), sequence)
 
     def settle(self, journal: Journal, sequence: int, *, all_below: bool = False) -> None:
-        """Add a number to the set; `all_below`: a report stands for everything before it."""
+        """Add a number to the set; `all_below`: a report stands for everything before it. Where too much is missing the lowest of it is
+        given up: one host must not make every batch slow."""
         known = self.seen.get(journal, ())
         self.touched_journals.add(journal)
-        self.seen[journal] = ranges.merged([*known, (1, sequence)]) if all_below else ranges.add(known, sequence)
+        found = ranges.merged([*known, (1, sequence)]) if all_below else ranges.add(known, sequence)
+        self.seen[journal] = ranges.fewer(found, MOST_RANGES)
+        if len(found) > MOST_RANGES:
+            self.crowded.add(journal)
 
     def close_holes(self, journal: Journal) -> None:
         """A report stands for older journals of its host too: what they still had to say was sent before it."""
