@@ -118,3 +118,22 @@ async def test_a_batch_waits_whole_for_a_database_that_is_away() -> None:
     consumer, channel = consuming(ways, [0.0], 1, 2, 3)
     await consumer.step(channel)  # type: ignore[arg-type]
     assert (ways.tried, channel.acked) == ([3] * 21, [1, 2, 3])
+
+
+async def test_a_bug_behind_what_takes_too_long_is_a_bug_and_no_outage() -> None:
+    class Buggy(Ways):
+        async def apply(self, batch: list[Arrived], erase: Collection[str]) -> dict[str, int]:
+            assert len(self.tried) < 100, "it is tried again and again"
+            done = await super().apply(batch, erase)
+            if any(one.host_id == 4 for one in batch):
+                raise RuntimeError("a bug")
+            return done
+
+    ways, clock = Buggy(busy=SLOW_TRIES), [0.0]
+    consumer, channel = consuming(ways, clock, 1, 2, 4, 5)
+    await consumer.step(channel)  # type: ignore[arg-type]
+    assert list(consumer.held) == [4] and channel.acked == [1, 2, 4]
+    while consumer.held:
+        clock[0] = consumer.held[4].again_at  # type: ignore[index]
+        await consumer.step(channel)  # type: ignore[arg-type]
+    assert ways.condemned == ["status.session.stopping.4"]

@@ -212,13 +212,19 @@ class EventConsumer:
         database is away. What may be acknowledged."""
         if not part:
             return []
+        error = await self._error_of(part, slow if len(part) > 1 else 1)
+        return part if error is None else await self._split(part, error)
+
+    async def _error_of(self, part: list[Item], slow: int = 1) -> Exception | None:
+        """Attempt it; why it cannot be applied. What follows from that is done apart from it: the next error must not look as if this
+        one had caused it, or a bug behind a slow transaction would be waited for as an outage is."""
         try:
-            await self._attempt(part, slow if len(part) > 1 else 1)
+            await self._attempt(part, slow)
         except Exception as error:
             if _is_end(error):
                 raise
-            return await self._split(part, error)
-        return part
+            return error
+        return None
 
     async def _attempt(self, part: list[Item], slow: int = 1) -> None:
         """Apply it; a suspect, which is alone, is noted before, and set aside where its attempts are over. `slow`: see `_patiently`."""
@@ -303,14 +309,11 @@ class EventConsumer:
         item = held.first()
         if await self._is_early(held, item[1]):
             return False
-        try:
-            await self._attempt([item])
-        except Exception as error:
-            if _is_end(error):
-                raise
-            held.failed(error, self.loop_time())
-            return held.tries >= TRIES and await self._is_set_aside(held, item)
-        return True
+        error = await self._error_of([item])
+        if error is None:
+            return True
+        held.failed(error, self.loop_time())
+        return held.tries >= TRIES and await self._is_set_aside(held, item)
 
     async def _is_set_aside(self, held: Held, item: Item) -> bool:
         """Make a dead letter of it. One that cannot even be that waits on, with its host, and is tried again."""
