@@ -31,14 +31,14 @@ Queue = list[tuple[Said, int]]
 class Database:
     """The inbox, and what had its effect; away now and then."""
 
-    def __init__(self, random: Random, bugs: set[Place]) -> None:
-        self.random, self.bugs = random, bugs
+    def __init__(self, dice: Random, bugs: set[Place]) -> None:
+        self.dice, self.bugs = dice, bugs
         self.applied: list[Place] = []
         self.notes: dict[str, int] = {}
 
     async def _weather(self) -> None:
         await asyncio.sleep(0)
-        if self.random.random() < 0.05:
+        if self.dice.random() < 0.05:
             raise Unavailable("away")
 
     async def settled(self, places: Sequence[Place]) -> set[Place]:
@@ -47,14 +47,14 @@ class Database:
 
     async def apply(self, batch: list[Arrived], erase: Collection[str]) -> dict[str, int]:
         await self._weather()
-        if self.random.random() < 0.02:
+        if self.dice.random() < 0.02:
             raise TooLong("slow")
         places = [place_of(arrived) for arrived in batch]
         if self.bugs & set(places):
             raise RuntimeError("a bug")
         self._settle(places, erase)
         await asyncio.sleep(0)
-        if self.random.random() < 0.03:
+        if self.dice.random() < 0.03:
             raise Unavailable("the answer to the commit is lost")
         return {}
 
@@ -89,7 +89,7 @@ class Channel:
     async def get_batch(self, most: int, *_: Any) -> list[Delivery]:
         await asyncio.sleep(0)
         found: list[Delivery] = []
-        for _n in range(self.database.random.randint(0, most)):
+        for _n in range(self.database.dice.randint(0, most)):
             if not self.ready or len(self.unacked) >= PREFETCH:
                 break
             self.tag += 1
@@ -113,7 +113,7 @@ class Channel:
 class Play:
     """What two consumers have in common; `clock` goes on by itself, and by some seconds where one of them waits for the database."""
 
-    random: Random
+    dice: Random
     database: Database
     queues: tuple[Queue, Queue]
     ordered: bool
@@ -121,7 +121,7 @@ class Play:
     over: bool = False
 
     async def wait(self, _stop: asyncio.Event) -> None:
-        self.clock += self.random.uniform(0, 5)
+        self.clock += self.dice.uniform(0, 5)
         await asyncio.sleep(0)
 
     def reset(self) -> None: ...
@@ -133,7 +133,7 @@ class Play:
             bus=type("Bus", (), {"user_id": "control"})(),
             queue="events.1.0",
             prefetch=PREFETCH,
-            batch_max=self.random.choice([1, 3, 20]),
+            batch_max=self.dice.choice([1, 3, 20]),
             ways=self.database,  # type: ignore[arg-type]
             backoff=anything,
             loop_time=lambda: self.clock,
@@ -144,7 +144,7 @@ class Play:
             consumer.held.clear()
             if consumer.order is not None:
                 consumer.order.forget()
-            for _ in range(self.random.randint(1, 60)):
+            for _ in range(self.dice.randint(1, 60)):
                 await consumer.step(channel)  # type: ignore[arg-type]
                 await asyncio.sleep(0)
             channel.close()
@@ -155,29 +155,29 @@ def place_of(arrived: Arrived) -> Place:
     return (*arrived.journal, arrived.sequence)
 
 
-def drawn(random: Random, host: int) -> list[Said]:
+def drawn(dice: Random, host: int) -> list[Said]:
     """What a host says in up to three lives; one that said nothing is passed over."""
     told: list[Said] = []
     after: tuple[str, int] | None = None
-    for life in range(random.randint(1, 3)):
-        many = random.randint(0, 6)
+    for life in range(dice.randint(1, 3)):
+        many = dice.randint(0, 6)
         told += [((host, f"j{life}", n), after if n == 1 else None) for n in range(1, many + 1)]  # type: ignore[misc]
         after = (f"j{life}", many) if many else after
     return told
 
 
-def spread(random: Random, told: dict[int, list[Said]]) -> tuple[Queue, Queue]:
+def spread(dice: Random, told: dict[int, list[Said]]) -> tuple[Queue, Queue]:
     """Two queues with what the hosts say: one host's in turns, side by side with the others', some of it twice."""
     queues: tuple[Queue, Queue] = ([], [])
     left, where = {host: 0 for host in told if told[host]}, dict.fromkeys(told, 0)
     while left:
-        host = random.choice(list(left))
-        if random.random() < 0.3:
+        host = dice.choice(list(left))
+        if dice.random() < 0.3:
             where[host] = 1 - where[host]
         queues[where[host]].append((told[host][left[host]], 0))
         left[host] += 1
-        if random.random() < 0.15:
-            left[host] = max(0, left[host] - random.randint(1, 3))
+        if dice.random() < 0.15:
+            left[host] = max(0, left[host] - dice.randint(1, 3))
         if left[host] == len(told[host]):
             del left[host]
     return queues
@@ -185,10 +185,10 @@ def spread(random: Random, told: dict[int, list[Said]]) -> tuple[Queue, Queue]:
 
 async def played(seed: int, *, ordered: bool = True) -> tuple[dict[int, list[Place]], dict[int, list[Place]]]:
     """What each host said, and what had its effect once all is settled, both in order."""
-    random = Random(seed)
-    told = {host: drawn(random, host) for host in HOSTS}
-    bugs = {random.choice(those)[0] for those in told.values() if those and random.random() < 0.4}
-    play = Play(random, Database(random, bugs), spread(random, told), ordered)
+    dice = Random(seed)
+    told = {host: drawn(dice, host) for host in HOSTS}
+    bugs = {dice.choice(those)[0] for those in told.values() if those and dice.random() < 0.4}
+    play = Play(dice, Database(dice, bugs), spread(dice, told), ordered)
     everything = {one[0] for those in told.values() for one in those}
     async with asyncio.TaskGroup() as tasks:
         for ready in play.queues:
