@@ -212,7 +212,9 @@ def letters(h: History) -> Iterator[str]:
 
 
 OF_ORDER = frozenset({"skipped_state", "unknown_session"})
-BLAMELESS = OF_ORDER | frozenset({"bug", "kills_the_process", "malformed", "misrouted", "unknown_host"})
+BLAMELESS = OF_ORDER | frozenset(
+    {"bug", "kills_the_process", "takes_too_long", "malformed", "misrouted", "unknown_host"}
+)
 
 # ---- 5 and 10: rows ---------------------------------------------------------------------------------
 

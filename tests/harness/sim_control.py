@@ -194,12 +194,12 @@ class Replica:
         while True:
             try:
                 async with self.pool.acquire() as conn:
+                    await self.share.renew(conn, severed=False)  # type: ignore[arg-type]
                     for lease in leases:
                         led = lease.led.is_set()
                         lease.know(await leadership.take(conn, lease.name, holder))
                         if lease.led.is_set() and not led:
                             self.promoted.notify()
-                    await self.share.renew(conn)  # type: ignore[arg-type]
                 self._adapt()
             except Unavailable:
                 for lease in leases:

@@ -39,6 +39,17 @@ class Listening:
         pass
 
 
+class Alone:
+    """A member beside whom nobody is."""
+
+    async def renew(self, _conn: object, *, severed: bool) -> bool:
+        assert not severed
+        return True
+
+    async def leave(self, _conn: object) -> None:
+        pass
+
+
 Take = Callable[..., Awaitable[int | None]]
 
 
@@ -56,7 +67,8 @@ async def lives(monkeypatch: pytest.MonkeyPatch, single: Callable[[], Awaitable[
     lease = Lease("relay", "a", None)  # type: ignore[arg-type]
     backoff = Backoff(lambda n: b"\0" * n, first=0.01, most=0.01)
     stop = asyncio.Event()
-    running = asyncio.create_task(Leases(DatabaseSettings(), (lease,), backoff, lambda _: None).run(stop))
+    leases = Leases(DatabaseSettings(), (lease,), backoff, lambda _: None, Alone(), lambda: False)
+    running = asyncio.create_task(leases.run(stop))
     async with asyncio.timeout(10):
         await told.resumed.wait()
         stop.set()
@@ -93,3 +105,45 @@ async def test_a_renewal_without_an_answer_ends_the_lead(monkeypatch: pytest.Mon
 
     told = await lives(monkeypatch, single, take)
     assert told == ["leads", "leases_paused", "leads_no_more", "leads", "leases_resumed", "leads_no_more"]
+
+
+async def test_who_cannot_reach_the_broker_leaves_what_needs_it_to_others_and_takes_part_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    taken, given_up, clock = [], [], [0.0]
+
+    async def take(_conn: object, name: str, _holder: str) -> int:
+        taken.append(name)
+        return 1
+
+    async def release(_conn: object, name: str, _holder: str) -> None:
+        given_up.append(name)
+
+    class Others(Alone):
+        async def renew(self, _conn: object, *, severed: bool) -> bool:
+            return not severed
+
+    monkeypatch.setattr(leading, "leadership", SimpleNamespace(take=take, release=release))
+    relay, sweeps = Lease("relay", "a", None, speaks=True), Lease("sweeps", "a", None)  # type: ignore[arg-type]
+    ways = [SimpleNamespace(connected=True), SimpleNamespace(connected=True)]
+    severed = leading.Severed(ways, lambda: clock[0])  # type: ignore[arg-type]
+    backoff: Any = SimpleNamespace(reset=lambda: None)
+    leases = Leases(DatabaseSettings(), (relay, sweeps), backoff, lambda _: None, Others(), severed)
+    conn: Any = None
+
+    async def led(at: float) -> tuple[bool, bool]:
+        clock[0] = at
+        await leases.step(conn)
+        return relay.led.is_set(), sweeps.led.is_set()
+
+    assert await led(0.0) == (True, True)
+    ways[1].connected = False
+    assert await led(1.0) == (True, True)
+    assert await led(5.9) == (True, True), "a broker that starts again is no reason"
+    assert await led(6.0) == (False, True)
+    assert await led(7.0) == (False, True)
+    assert given_up == ["relay"]
+    ways[1].connected = True
+    assert await led(8.0) == (True, True)
+    ways[0].connected = False
+    assert await led(9.0) == (True, True), "it is counted anew"

@@ -65,9 +65,8 @@ def run() -> None:
             )
             await processor.run(stop)
         finally:
-            await commands.close()
-            await publishing.close()
-            await bus.close()
+            # Side by side: one that the broker blocks answers nothing, and costs its whole patience.
+            await asyncio.gather(commands.close(), publishing.close(), bus.close())
 
     serve.run_service(
         "processor", main, level=settings.log_level, traces=settings.otlp_endpoint, loop=serve.quick_loop()

@@ -25,6 +25,7 @@ SessionKey = Annotated[SessionId, msgspec.Meta(ge=1, le=MOST)]
 DeploymentKey = Annotated[DeploymentId, msgspec.Meta(ge=1, le=MOST)]
 Word = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Detail = Annotated[str, msgspec.Meta(max_length=4000)]
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 Range = tuple[Number, Number]
 
 SessionWord = Literal["pending", "starting", "running", "stopping", "stopped", "crashed"]
@@ -79,7 +80,7 @@ class SessionSaid(Body, frozen=True, kw_only=True):
     reason: Word | None = None
     detail: Detail | None = None
     launch: Word | None = None
-    at: datetime | None = None
+    at: Moment | None = None
 
 
 class DeploymentSaid(Body, frozen=True, kw_only=True):
@@ -114,7 +115,7 @@ class Restart(Body, frozen=True, kw_only=True):
 
     attempt: Number
     of: Number | None = None
-    at: datetime | None = None
+    at: Moment | None = None
 
 
 class SessionStatus(Body, frozen=True, kw_only=True):
@@ -207,7 +208,7 @@ class Heartbeat(Body, frozen=True, kw_only=True):
     host_id: Host
     boot: Number | None = None
     beat: Number | None = None
-    at: datetime | None = None
+    at: Moment | None = None
     journal_id: Word | None = None
     sequence: Number | None = None
     sessions: Counts | None = None
@@ -224,7 +225,7 @@ class Heartbeat(Body, frozen=True, kw_only=True):
 class Pulse(Body, frozen=True, kw_only=True):
     """`health.pulse`: the processor to itself through the heartbeat queue: that way is open."""
 
-    at: datetime | None = None
+    at: Moment | None = None
 
 
 class LogLine(Body, frozen=True, kw_only=True):
@@ -232,7 +233,7 @@ class LogLine(Body, frozen=True, kw_only=True):
 
     n: Number
     text: str
-    at: datetime | None = None
+    at: Moment | None = None
     stream: Word | None = None
 
 
@@ -319,11 +320,11 @@ class HostEvent(Body, frozen=True, kw_only=True, omit_defaults=False):
     host_id: HostId
     host: str
     status: str
-    at: datetime
+    at: Moment
     previous_status: str | None = None
     labels: dict[str, str] = {}
     agent_version: str | None = None
-    last_seen: datetime | None = None
+    last_seen: Moment | None = None
     silent_for: float | None = None
     threshold: float | None = None
     mass: bool | None = None
@@ -340,7 +341,7 @@ class SessionEvent(Body, frozen=True, kw_only=True, omit_defaults=False):
     deployment_id: DeploymentId
     host_id: HostId
     status: str
-    at: datetime
+    at: Moment
     previous_status: str | None = None
     cause: str | None = None
     number: int | None = None
@@ -354,15 +355,15 @@ class SessionEvent(Body, frozen=True, kw_only=True, omit_defaults=False):
     labels: dict[str, str] = {}
     endpoints: list[Endpoint] = []
     players: int | None = None
-    started_at: datetime | None = None
-    ended_at: datetime | None = None
+    started_at: Moment | None = None
+    ended_at: Moment | None = None
     reason: str | None = None
     detail: str | None = None
     exit_code: int | None = None
     signal: int | None = None
     tail: list[str] | None = None
     restart: Restart | None = None
-    last_seen: datetime | None = None
+    last_seen: Moment | None = None
 
 
 FromHost = (

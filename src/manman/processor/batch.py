@@ -19,7 +19,7 @@ from manman.events.outbox import OutboxRow
 from manman.processor import fold, remarks, replays
 from manman.processor.outcomes import Refusal
 from manman.processor.world import Arrived, DeadLetter, Journal, World
-from manman.store import attempts, batches, dead_letters, installation, session_leases, sweeps
+from manman.store import attempts, batches, bounds, dead_letters, installation, session_leases, sweeps
 from manman.store.events import Event
 from manman.store.outbox import Leader
 from manman.store.pool import Connection, Pool
@@ -105,7 +105,7 @@ async def condemn(
             await attempts.erase(conn, list(erase))
         remarks.refused(world.dead, again=len(world.closed))
     except Exception as error:
-        if is_transient(error):
+        if is_transient(error) and not isinstance(error, bounds.TooLong):
             raise
         async with pool.transaction() as conn:
             bare = DeadLetter(
@@ -267,7 +267,7 @@ async def commit(conn: Connection, world: World, rules_: Rules, leader: Leader |
             leases={h: world.leases[h] for h in sorted(world.used_ids)},
             dead=world.dead,
             closed=world.closed,
-            strays=world.strays,
+            strays=list(world.strays.values()),
             reported=world.reported,
             messages=messages,
         ),

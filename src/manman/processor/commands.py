@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from manman.domain.ids import HostId
-from manman.errors import Transient
+from manman.errors import Malformed, Transient
 from manman.events import topics
 from manman.events.bus import MOST_AT_ONCE, Bus, Outcome, Unanswered
 from manman.events.outbox import outgoing
@@ -104,11 +104,21 @@ class CommandRelay:
             return []
         try:
             outcomes = await self._publish(waiting, HURRIED if self.silence() else PATIENCE)
+        except Malformed as error:
+            return await self._without_culprit(waiting, error)
         except Unanswered as error:
             settled = self._settle(waiting, error.outcomes)
             self._fall_silent(waiting[error.outcomes.index(None)], error)
             return settled
         return self._settle(waiting, outcomes)
+
+    async def _without_culprit(self, waiting: Sequence[Waiting], error: Malformed) -> list[int]:
+        """Nothing was sent, since one of them has no form: each alone. That one will never have one, and goes."""
+        if len(waiting) > 1:
+            return [settled for one in waiting for settled in await self._send([one])]
+        row = waiting[0].row
+        log.error("command_dropped", key=row.key, verb=row.type, host_id=row.host_id, error=str(error))
+        return [waiting[0].id]
 
     async def _publish(self, waiting: Sequence[Waiting], patience: timedelta, *, apart: bool = False) -> list[Outcome]:
         messages = [outgoing(one.row, ttl=one.ttl_left) for one in waiting]
@@ -166,6 +176,9 @@ class CommandRelay:
             [outcome] = await self._publish([one], PATIENCE, apart=True)
         except Unanswered as error:
             self._fall_silent(one, error)
+            return
+        except Malformed as error:
+            await self._remove(await self._without_culprit([one], error))
             return
         except Transient:
             self._hold_up(one, LONGEST_SILENCE, silent=True)  # the broker is away: whose business that is says so

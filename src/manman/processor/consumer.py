@@ -32,6 +32,7 @@ from manman.store.bounds import TooLong
 log = get_logger(__name__)
 TRIES = 5
 SLOW_TRIES = 3  # of a batch that takes too long; then it is split
+SLOW_MOST = 20  # of one alone, over some two minutes, where others wait behind it
 SIDE_BY_SIDE_FROM = 400  # messages; of two at once only one can number, which below costs more than waiting
 WAIT = timedelta(seconds=1)
 WAIT_WITH_HELD = timedelta(seconds=RETRY_AFTER)
@@ -313,11 +314,21 @@ class EventConsumer:
         if error is None:
             return True
         held.failed(error, self.loop_time())
-        return held.tries >= TRIES and await self._is_set_aside(held, item)
+        return (why := self._given_up(held)) is not None and await self._is_set_aside(why, item)
 
-    async def _is_set_aside(self, held: Held, item: Item) -> bool:
+    def _given_up(self, held: Held) -> Refusal | None:
+        """Why it is tried no more. What takes too long may go on for as long as nobody else waits for it: the end of a partition,
+        which a mark says, or those whom the broker hands nothing out of."""
+        if held.tries >= TRIES:
+            return Refusal("bug", f"it failed {held.tries} times: {held.error}")
+        if held.pauses >= SLOW_MOST and (self.marks or self.held_up):
+            return Refusal(
+                "takes_too_long", f"it took too long {held.pauses} times, and others wait behind it: {held.error}"
+            )
+        return None
+
+    async def _is_set_aside(self, why: Refusal, item: Item) -> bool:
         """Make a dead letter of it. One that cannot even be that waits on, with its host, and is tried again."""
-        why = Refusal("bug", f"it failed {held.tries} times: {held.error}")
         try:
             await self._patiently(self.ways.condemn, item[1], why, [name_of(item)])
         except Exception as error:

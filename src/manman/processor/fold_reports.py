@@ -73,7 +73,7 @@ def _sessions(world: World, message: Message, body: contracts.HostReport) -> Non
     rows = [s for s in world.sessions.values() if s.host_id == body.host_id and (s.status in LIVE or s.id in reported)]
     for row in sorted(rows, key=lambda s: s.id):
         _session(world, message, row, reported.get(row.id))
-    for said in sorted(body.sessions, key=lambda s: (s.run or 0, s.session_id)):
+    for said in sorted(reported.values(), key=lambda s: (s.run or 0, s.session_id)):
         if said.session_id not in world.sessions:
             _unknown(world, message, body.host_id, said)
         elif world.sessions[said.session_id].host_id != body.host_id:
@@ -139,9 +139,9 @@ def _session(world: World, message: Message, row: Session, said: contracts.Sessi
 
 def _walk(world: World, message: Message, row: Session, said: contracts.SessionSaid | None, verdict: Verdict) -> None:
     attributes = message.attributes
+    at = said.at if said is not None and said.at is not None else world.now
     for status in verdict.path:
         last = status is verdict.path[-1] and status in FINAL
-        at = said.at if said is not None and said.at is not None and status is verdict.path[-1] else world.now
         heard = Said(
             status=status,
             at=at,
@@ -193,6 +193,6 @@ def _unknown(world: World, message: Message, host_id: HostId, said: contracts.Se
 
 def _list(world: World, host_id: HostId, said: contracts.SessionSaid | None, why: str) -> None:
     if said is not None and said.status in LIVE:
-        world.strays.append(
-            Stray(host_id=host_id, session_id=said.session_id, deployment_id=said.deployment_id, why=why)
+        world.strays[host_id, said.session_id] = Stray(
+            host_id=host_id, session_id=said.session_id, deployment_id=said.deployment_id, why=why
         )

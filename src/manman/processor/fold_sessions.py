@@ -1,5 +1,6 @@
 """What hosts say of sessions, folded: a transition, a newcomer from the host's lease, a refused start."""
 
+from datetime import UTC, datetime
 from typing import assert_never
 
 from msgspec.structs import replace
@@ -19,6 +20,7 @@ from manman.domain.sessions import (
     Skipped,
     Status,
     Unchanged,
+    clipped,
     decide,
 )
 from manman.events import contracts
@@ -27,6 +29,7 @@ from manman.processor.outcomes import Outcome, Refusal
 from manman.processor.world import World, event_id_of
 
 REASONS = frozenset(Reason)
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)  # what no clock of a host says, and every reader of the row can still read
 
 
 def said(world: World, message: Message, body: contracts.SessionStatus) -> Outcome | Refusal:
@@ -190,7 +193,7 @@ def begin(world: World, host_id: HostId, body: contracts.SessionStatus | contrac
 def _new_row(
     world: World, deployment: Deployment, body: contracts.SessionStatus | contracts.SessionSaid, heard: Said, run: int
 ) -> Session:
-    at = min(heard.at, world.now)
+    at = clipped(heard.at, after=EARLIEST, now=world.now)
     return Session(
         id=body.session_id,
         deployment_id=deployment.id,

@@ -3,24 +3,30 @@
 A leader that cannot renew in time says so itself: a round of renewals that is not answered within `ANSWERED_WITHIN` ends, with its
 connection, before the lease does. At the end each lease is kept until what is done under it is over, and then given up.
 
+Whoever cannot reach the broker while the database answers leaves the relay, the changes of partitions and its share of them to those who
+are left; one that is alone, or the last, stays.
+
 A leader looks at its lease again in every transaction it makes (`Lease.transaction`): a frozen one lost it by the database's
 clock, and what it does when it wakes changes nothing.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import NoReturn, Protocol
 
-from manman.errors import ManManError, Transient
+from manman.errors import Transient, is_transient
+from manman.events.bus import Bus
 from manman.observability import get_logger, metrics
 from manman.processor.backoff import Backoff
+from manman.processor.failing import told
 from manman.store import leadership, outbox
 from manman.store.pool import Connection, Pool, reach, single
 from manman.store.settings import DatabaseSettings
 
 log = get_logger(__name__)
+SEVERED_AFTER = 5.0  # seconds
 ANSWERED_WITHIN = 2.0  # seconds; with those between two rounds less than a lease lasts
 
 
@@ -33,11 +39,12 @@ class NotLeading(Transient):
 @dataclass(slots=True)
 class Lease:
     """One thing that only one process does at a time. `led` is set while it is this one, as far as this process knows, `over`
-    when this process is ending and does nothing under it any more."""
+    when this process is ending and does nothing under it any more. `speaks`: it is of no use to who cannot reach the broker."""
 
     name: str
     holder: str
     pool: Pool
+    speaks: bool = False
     led: asyncio.Event = field(default_factory=asyncio.Event)
     over: asyncio.Event = field(default_factory=asyncio.Event)
     term: int | None = None
@@ -71,8 +78,9 @@ class Lease:
 class Member(Protocol):
     """One of several that live at a time, and what follows for it from who else does."""
 
-    async def renew(self, conn: Connection) -> None:
-        """Say that it lives; each second."""
+    async def renew(self, conn: Connection, *, severed: bool) -> bool:
+        """Say that it lives; each second. One that is `severed` from the broker leaves all to the others, where there are any; whether
+        it stays."""
         ...
 
     async def leave(self, conn: Connection) -> None:
@@ -81,24 +89,46 @@ class Member(Protocol):
 
 
 @dataclass(slots=True)
+class Severed:
+    """Whether this process cannot reach the broker by all of its ways, for longer than losing one and finding it again takes."""
+
+    buses: Sequence[Bus]
+    loop_time: Callable[[], float]
+    since: float | None = None
+
+    def __call__(self) -> bool:
+        """To be asked each second."""
+        now = self.loop_time()
+        if all(bus.connected for bus in self.buses):
+            self.since = None
+        elif self.since is None:
+            self.since = now
+        return self.since is not None and now - self.since >= SEVERED_AFTER
+
+
+@dataclass(slots=True)
 class Leases:
-    """Keeps this process's leases on a connection of its own, which also hears when rows enter the outbox. `member` renews with
+    """Keeps this process's leases on a connection of its own, which also hears when rows enter the outbox. `member` renews before
     them."""
 
     database: DatabaseSettings
     leases: tuple[Lease, ...]
     backoff: Backoff
     woken: Callable[[str], None]
-    member: Member | None = None
+    member: Member
+    severed: Callable[[], bool]
     away: bool = False
+    stays: bool = True
 
     async def run(self, stop: asyncio.Event) -> None:
         """Take, renew each second, give up at the end so that the next one need not wait."""
         while not stop.is_set():
             try:
                 await self._one_life(stop)
-            except ManManError as error:
-                if not self.away:
+            except Exception as error:
+                if not is_transient(error):
+                    log.error("loop_failed", loop="leases", **told(error))
+                elif not self.away:
                     log.warning("leases_paused", reason=str(error))
                 self.away = True
                 for lease in self.leases:
@@ -119,11 +149,20 @@ class Leases:
 
     async def step(self, conn: Connection) -> None:
         """Take or renew each lease once."""
+        severed = self.severed()
         async with asyncio.timeout(ANSWERED_WITHIN):
+            stays = await self.member.renew(conn, severed=severed)
             for lease in self.leases:
-                lease.know(await leadership.take(conn, lease.name, lease.holder))
-            if self.member is not None:
-                await self.member.renew(conn)
+                if stays or not lease.speaks:
+                    lease.know(await leadership.take(conn, lease.name, lease.holder))
+                elif lease.led.is_set():
+                    lease.know(None)
+                    await leadership.release(conn, lease.name, lease.holder)
+        if stays is not self.stays:
+            log.warning("left_to_others", reason="the broker is out of reach") if not stays else log.info(
+                "takes_part_again"
+            )
+        self.stays = stays
         self.backoff.reset()
         if self.away:
             log.info("leases_resumed")
@@ -132,8 +171,7 @@ class Leases:
     async def _leave(self, conn: Connection) -> None:
         """Give up what is over, renew what is not yet."""
         async with asyncio.timeout(ANSWERED_WITHIN):
-            if self.member is not None:
-                await self.member.leave(conn)
+            await self.member.leave(conn)
         left = list(self.leases)
         while left:
             await _sleep(left[0].over, leadership.RENEW_EVERY.total_seconds())

@@ -70,12 +70,18 @@ class Share:
 
     # ---- what is mine ---------------------------------------------------------------------------------
 
-    async def renew(self, conn: Connection) -> None:
-        """Say that this replica lives, and see what that makes its own."""
-        facts = {"machine": platform.node(), "pid": os.getpid()}
-        await leadership.enter(conn, SERVICE, self.holder, facts=facts)
-        live = [replica.holder for replica in await leadership.replicas(conn, SERVICE)]
-        self.know(await partitions.begun(conn), live)
+    async def renew(self, conn: Connection, *, severed: bool) -> bool:
+        """Say that this replica lives, and see what that makes its own: nothing, where it is `severed` from the broker and others are
+        there. Whether it stays."""
+        live = {replica.holder for replica in await leadership.replicas(conn, SERVICE)}
+        stays = not severed or live <= {self.holder}
+        if stays:
+            facts = {"machine": platform.node(), "pid": os.getpid()}
+            await leadership.enter(conn, SERVICE, self.holder, facts=facts)
+        else:
+            await self.leave(conn)
+        self.know(await partitions.begun(conn), sorted(live | {self.holder} if stays else live - {self.holder}))
+        return stays
 
     async def leave(self, conn: Connection) -> None:
         """Go, so that the others need not wait for the lease to end."""

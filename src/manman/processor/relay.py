@@ -119,15 +119,17 @@ class Relay:
         return turn
 
     async def publish(self, public: Sequence[Event]) -> None:
-        """Publish in order; what is refused is tried again, but only the first of a row of refusals."""
+        """Publish in order; what is refused is tried again, but only the first of a row of refusals, and only where nothing of its host
+        or session was published behind it: that queue would hear them in the wrong order."""
         messages = [outgoing(event.row, exchange=self.exchange) for event in public]
         outcomes = await self.bus.publish(messages)
-        for event, message, outcome in zip(public, messages, outcomes, strict=True):
+        for place, (event, message, outcome) in enumerate(zip(public, messages, outcomes, strict=True)):
             if outcome is not Outcome.NACKED:
                 self.refusing = False
                 continue
             tries = 1
-            while not self.refusing and outcome is Outcome.NACKED and tries < TRIES:
+            may_repeat = not self.refusing and not any(_concerns(event, later) for later in public[place + 1 :])
+            while may_repeat and outcome is Outcome.NACKED and tries < TRIES:
                 [outcome] = await self.bus.publish([message])
                 tries += 1
             if outcome is Outcome.NACKED:
@@ -138,6 +140,13 @@ class Relay:
             log.warning("subscriber_refuses", type=event.row.type, event_id=event.row.event_id, position=event.position)
         self.refusing = True
         metrics.count("external_refused")
+
+
+def _concerns(event: Event, other: Event) -> bool:
+    """Whether both are of one session, or of one host."""
+    ours, theirs = event.row, other.row
+    of_session = ours.session_id is not None and ours.session_id == theirs.session_id
+    return of_session or (ours.host_id is not None and ours.host_id == theirs.host_id)
 
 
 def _taken(known: Known) -> Turn | None:

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from manman.domain.ids import Chance
 from manman.errors import BadSetting, Transient, is_transient
 from manman.events import contracts, topics, topology
-from manman.events.bus import Bus, Outgoing
+from manman.events.bus import Bus, Outgoing, QueueMissing
 from manman.events.codec import encode_body
 from manman.events.settings import BrokerSettings
 from manman.observability import acts, get_logger, observe
@@ -32,7 +32,7 @@ from manman.processor.expired import ExpiredConsumer
 from manman.processor.failing import told
 from manman.processor.gauges import Gauges, broker_trouble
 from manman.processor.heartbeats import HeartbeatConsumer
-from manman.processor.leading import Lease, Leases
+from manman.processor.leading import Lease, Leases, Severed
 from manman.processor.order import Order
 from manman.processor.own_queue import OwnQueue
 from manman.processor.partitions import Marks, Share
@@ -41,6 +41,7 @@ from manman.processor.repartitioning import Repartitioning
 from manman.processor.settings import ProcessorSettings
 from manman.processor.sweeps import deadlines, hosts, lost, reports, retention, wishes
 from manman.processor.transactions import Transactions
+from manman.processor.waits import unless, until
 from manman.store import installation, migrate
 from manman.store import pool as pools
 from manman.store.pool import Connection, Pool
@@ -106,11 +107,11 @@ class Processor:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set. Raises `OutOfReach` when the database cannot be reached at the start."""
-        pool = self._pool or await _unless(stop, pools.connect(self.database))
+        pool = self._pool or await unless(stop, pools.connect(self.database))
         if pool is None:
             return
         try:
-            await _unless(stop, self._begin(pool, stop))
+            await unless(stop, self._begin(pool, stop))
             if not stop.is_set():
                 await self._work(pool, stop)
         finally:
@@ -144,7 +145,8 @@ class Processor:
 
     async def _work(self, pool: Pool, stop: asyncio.Event) -> None:
         holder = self._chance(8).hex()
-        relays, sweeps, changes = (Lease(name, holder, pool) for name in ("relay", "sweeps", "partitions"))
+        sweeps = Lease("sweeps", holder, pool)
+        relays, changes = (Lease(name, holder, pool, speaks=True) for name in ("relay", "partitions"))
         relay = Relay(relays, self.publish_bus, self.broker.external_exchange)
         loop_time = asyncio.get_running_loop().time
         gauges = Gauges(pool, self.rules, loop_time)
@@ -165,9 +167,7 @@ class Processor:
             ),
             self._all(relays.over.set, self._relay(relay, hushed), self._commands(relays, hushed)),
             self._all(changes.over.set, self._repartition(repartitioning, changes, stop)),
-            Leases(self.database, (relays, sweeps, changes), self._backoff(), partial(self._woken, relay), share).run(
-                stop
-            ),
+            self._leases(relay, share, relays, sweeps, changes).run(stop),
             self._repeat("pulse", self._pulse, stop, every=PULSE_EVERY),
             self._repeat("gauges", gauges.step, stop, every=GAUGES_EVERY),
         ]
@@ -230,6 +230,10 @@ class Processor:
             order=Order(marks.settled) if queue != self.broker.queue_name else None,
         )
 
+    def _leases(self, relay: Relay, share: Share, *leases: Lease) -> Leases:
+        severed = Severed((self.bus, self.publish_bus, self.command_bus), asyncio.get_running_loop().time)
+        return Leases(self.database, leases, self._backoff(), partial(self._woken, relay), share, severed)
+
     def _own(self, note: str, queue: str, prefetch: int) -> OwnQueue:
         """A queue of ours; `note` is where readiness says why it is not consumed."""
         made = OwnQueue(self.bus, queue, prefetch, self._queues, self._backoff())
@@ -286,8 +290,11 @@ class Processor:
         self._news["commands" if what == "commands" else "relay"].set()
 
     async def _pulse(self) -> None:
-        body = encode_body(contracts.Pulse())
-        await self.publish_bus.publish([Outgoing(exchange=topics.INTERNAL, key=topics.pulse(), body=body)])
+        # Not behind what a subscriber's queue holds up: the ear must not go deaf for that.
+        pulse = Outgoing(
+            exchange=topics.INTERNAL, key=topics.pulse(), body=encode_body(contracts.Pulse()), perishable=True
+        )
+        await self.command_bus.publish([pulse])
 
     async def _relay(self, relay: Relay, stop: asyncio.Event) -> None:
         await self._follow("relay", relay.step, relay.lease, stop)
@@ -308,7 +315,7 @@ class Processor:
         """Step while there is something to do, then wait for news."""
         news, backoff = self._news[name], self._backoff()
         while not stop.is_set():
-            if not await _until(lease.led, stop, RELAY_LOOKS_EVERY):
+            if not await until(lease.led, stop, RELAY_LOOKS_EVERY):
                 continue
             news.clear()
             done = await self._once(name, step, backoff, stop)
@@ -320,9 +327,9 @@ class Processor:
     async def _repartition(self, change: Repartitioning, lease: Lease, stop: asyncio.Event) -> None:
         backoff = self._backoff()
         while not stop.is_set():
-            if await _until(lease.led, stop, PARTITIONS_LOOKS_EVERY):
+            if await until(lease.led, stop, PARTITIONS_LOOKS_EVERY):
                 more = await self._once(lease.name, change.step, backoff, stop)
-                await _until(stop, stop, 0 if more else PARTITIONS_LOOKS_EVERY)
+                await until(stop, stop, 0 if more else PARTITIONS_LOOKS_EVERY)
 
     async def _sweep(self, sweep: Sweep, lease: Lease, stop: asyncio.Event) -> None:
         async def step() -> bool:
@@ -335,9 +342,9 @@ class Processor:
 
         backoff = self._backoff()
         while not stop.is_set():
-            if await _until(lease.led, stop, sweep.every):
+            if await until(lease.led, stop, sweep.every):
                 more = await self._once(sweep.act.name, step, backoff, stop)
-                await _until(stop, stop, sweep.pace if more else sweep.every)
+                await until(stop, stop, sweep.pace if more else sweep.every)
 
     async def _repeat(
         self, name: str, step: Callable[[], Awaitable[None]], stop: asyncio.Event, *, every: float
@@ -345,7 +352,7 @@ class Processor:
         backoff = self._backoff()
         while not stop.is_set():
             await self._once(name, step, backoff, stop)
-            await _until(stop, stop, every)
+            await until(stop, stop, every)
 
     async def _once(
         self, name: str, step: Callable[[], Awaitable[T]], backoff: Backoff, stop: asyncio.Event
@@ -354,18 +361,22 @@ class Processor:
         try:
             done = await step()
         except Exception as error:
-            if is_transient(error):
+            if isinstance(error, QueueMissing):
+                await self._make_again(error)
+            elif is_transient(error):
                 log.debug("loop_waits", loop=name, reason=str(error))
             else:
-                log.error(
-                    "loop_failed",
-                    loop=name,
-                    **told(error),
-                )
+                log.error("loop_failed", loop=name, **told(error))
             await backoff.wait(stop)
             return None
         backoff.reset()
         return done
+
+    async def _make_again(self, error: QueueMissing) -> None:
+        """Somebody deleted an exchange or a queue of ours: what was bound to it must bind itself again."""
+        with suppress(Transient):
+            await self.bus.declare(self._queues, lasting=False)
+            log.warning("queue_missing", reason=str(error), made="again")
 
     async def _probes(self, ended: asyncio.Event) -> None:
         port = self.settings.health_check_port
@@ -373,28 +384,3 @@ class Processor:
             await serve(port, self.health, ended)
         except OSError as error:
             raise BadSetting(f"HEALTH_CHECK_PORT: port {port} cannot be used: {error.strerror}") from error
-
-
-async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
-    """What the work returns; None when `stop` was set before it ended: then it is given up."""
-    doing, stopped = asyncio.create_task(work), asyncio.create_task(stop.wait())
-    try:
-        await asyncio.wait((doing, stopped), return_when=asyncio.FIRST_COMPLETED)
-        return doing.result() if doing.done() else None
-    finally:
-        for task in (doing, stopped):
-            task.cancel()
-        await asyncio.wait((doing, stopped), timeout=CUT_BEFORE)
-
-
-async def _until(event: asyncio.Event, stop: asyncio.Event, seconds: float) -> bool:
-    """Wait for `event` or `stop`, at most so long; whether the event is set."""
-    if event.is_set() or stop.is_set():
-        return event.is_set()
-    waits = [asyncio.ensure_future(one.wait()) for one in {id(e): e for e in (event, stop)}.values()]
-    try:
-        await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for wait in waits:
-            wait.cancel()
-    return event.is_set()

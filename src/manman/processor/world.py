@@ -87,7 +87,7 @@ class World:
     late: list[tuple[Late, Said]] = field(default_factory=list)
     dead: list[DeadLetter] = field(default_factory=list)
     closed: dict[int, str | None] = field(default_factory=dict)
-    strays: list[Stray] = field(default_factory=list)
+    strays: dict[tuple[HostId, SessionId], Stray] = field(default_factory=dict)
     reported: dict[HostId, frozenset[SessionId]] = field(default_factory=dict)
     lease_wanted: set[HostId] = field(default_factory=set)
     unleased: list[tuple[HostId, SessionId]] = field(default_factory=list)

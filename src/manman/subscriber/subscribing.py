@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 
 from manman.domain.ids import Chance
-from manman.errors import Malformed, Unavailable, is_transient
+from manman.errors import Malformed, Transient, Unavailable, is_transient
 from manman.events import topics, topology
-from manman.events.bus import Bus, Consumer, Delivery, Outcome, Outgoing
+from manman.events.bus import Bus, Consumer, Delivery, Outcome, Outgoing, QueueMissing
 from manman.observability import get_logger
 from manman.subscriber.typed import Event, Refuse, event_of
 
@@ -21,6 +21,7 @@ Handler = Callable[[Event], Awaitable[None]]
 MOST_ATTEMPTS = 5
 PREFETCH = 1  # what is in hand when a process dies counts as an attempt: only that one event should
 FIRST_DELAY, LONGEST_DELAY = 0.2, 30.0
+MISSED = "it is made again; what came meanwhile is missed: read it from the event stream"
 
 
 class Subscriber:
@@ -62,9 +63,17 @@ class Subscriber:
                 try:
                     async with bus.consume(self._queue, PREFETCH) as consumer:
                         await self._read(bus, consumer, handler, stop)
-                except Unavailable as error:
+                except QueueMissing as error:
+                    log.warning("subscriber_queue_missing", queue=self._queue, error=str(error), hint=MISSED)
+                    await self._make_again(bus)
+                    await self._pause(1, stop)
+                except Transient as error:
                     log.warning("subscriber_waits", queue=self._queue, error=str(error))
                     await self._pause(1, stop)
+
+    async def _make_again(self, bus: Bus) -> None:
+        with suppress(Transient):
+            await bus.declare(self._topology)
 
     @asynccontextmanager
     async def _bus(self) -> AsyncIterator[Bus]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from manman.errors import Unavailable
+from manman.errors import Malformed, Unavailable
 from manman.events.bus import PATIENCE, Outcome, Outgoing
 from manman.events.rabbit import frames, leaders, link
 from manman.events.rabbit.lane import LaneChannel, LaneConnection
@@ -111,7 +111,7 @@ class Publisher:
         ]
 
     def _send(self, batch: Sequence[Outgoing]) -> _Batch:
-        """Writes all of it or, where a message has no form in AMQP, nothing."""
+        """Writes all of it or, where a message has no form in AMQP, nothing: raises `Malformed`."""
         if not self._channel.is_open:
             raise Unavailable("the channel is closed")
         chunks: list[bytes] = []
@@ -119,8 +119,13 @@ class Publisher:
         size, tag, write = 0, self._tag, self._writer.message
         for message in batch:
             tag += 1
-            # AMQP's basic.return names no delivery tag, so a message that may be returned carries it.
-            size += write(out, message, str(tag) if message.mandatory else None)
+            try:
+                # AMQP's basic.return names no delivery tag, so a message that may be returned carries it.
+                size += write(out, message, str(tag) if message.mandatory else None)
+            except Exception as error:
+                raise Malformed(
+                    "message", f"under {message.key!r:.60} it has no form in AMQP: {error!r:.200}"
+                ) from error
             if size > CHUNK_BYTES:
                 chunks.append(b"".join(out))
                 out.clear()

@@ -19,19 +19,24 @@ from manman.store.hosts import Marked
 from manman.store.pool import Connection
 
 MOST = 1000
+WAVE_WITHIN = 10.0  # seconds from one piece of a wave to the next
 ANNOUNCED_TOGETHER = 100  # hosts with their sessions: so that the process breathes between statements
 
 
 @dataclass(slots=True)
 class Silent:
-    """The sweep. `mass` is what was said of the first ones of a wave while more of it are to be marked."""
+    """The sweep. `mass` is what was said of the first ones of a wave while more of it are to be marked; that of a wave which somebody
+    else went on with, or that was rolled back, says nothing of the next: it holds until `mass_until`, by the loop's clock."""
 
     mass: bool | None = None
+    mass_until: float = 0.0
 
     async def step(self, conn: Connection, rules: Rules) -> dict[str, int]:
         """Mark who is silent: `marked` hosts, and their live sessions, which are `unreachable` from now on; `more` follow."""
-        marked = await hosts.mark_offline(conn, rules.threshold, most=MOST, mass=self.mass)
+        known = self.mass if rules.loop_time() < self.mass_until else None
+        marked = await hosts.mark_offline(conn, rules.threshold, most=MOST, mass=known)
         self.mass = marked[0].mass if len(marked) == MOST else None
+        self.mass_until = rules.loop_time() + WAVE_WITHIN
         if not marked:
             return {"marked": 0}
         _, now = await hosts.pulse(conn)
