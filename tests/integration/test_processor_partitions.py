@@ -7,11 +7,13 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import asyncpg
 import msgspec
 import pytest
 from contract.places import Place
+from harness.proxy import Proxy
 from harness.rabbitmq import RabbitMQ
 from integration.processor_house import House, house, surely
 from integration.processor_replicas import (
@@ -147,6 +149,35 @@ async def test_what_a_killed_or_frozen_replica_owned_is_taken_over_and_nothing_i
                 await asyncio.sleep(0.5)
             more.agents |= load.agents
             await more.judge()
+
+
+async def test_a_replica_that_cannot_reach_the_broker_leaves_its_part_to_the_other(
+    place: Place, database_url: str
+) -> None:
+    port = urlsplit(place.url).port or 5672
+    proxy = await Proxy(port).open()
+    try:
+        async with replica(Place("rabbitmq", place.url.replace(f":{port}/", f":{proxy.port}/")), database_url) as first:
+            for _ in range(200):
+                if owned(first) == 1 and first.health.notes["relay"]() is None:
+                    break
+                await asyncio.sleep(0.1)
+            async with house(place, database_url) as home:
+                await ask(home, 2)
+                await until_shared(home, 2, 2)
+                assert home.processor.health.notes["relay"]() is not None
+                proxy.cut()
+                await until_shared(home, 1, 2)
+                assert owned(home.processor) == 2
+                agent = await home.host()
+                session = await home.session(await home.deployment(agent))
+                await agent.session(session, "starting", "running")
+                await home.until_event("manman.session.running", session_id=session)
+                assert home.processor.health.notes["relay"]() is None, "who can speak leads the relay"
+                proxy.heal()
+                await until_shared(home, 2, 2)
+    finally:
+        await proxy.close()
 
 
 async def test_the_new_partitions_wait_until_the_last_message_of_the_old_queue_is_applied(

@@ -26,7 +26,7 @@ class Told:
         if event == "leases_resumed":
             self.resumed.set()
 
-    warning = info
+    warning = error = info
 
 
 class Listening:
@@ -105,6 +105,20 @@ async def test_a_renewal_without_an_answer_ends_the_lead(monkeypatch: pytest.Mon
 
     told = await lives(monkeypatch, single, take)
     assert told == ["leads", "leases_paused", "leads_no_more", "leads", "leases_resumed", "leads_no_more"]
+
+
+async def test_an_error_that_is_no_outage_ends_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    tries = iter(range(100))
+
+    async def take(*_: object) -> int:
+        if next(tries) < 3:
+            raise RuntimeError("the table is not there for a moment")
+        return 1
+
+    async def single() -> Any:
+        return Listening()
+
+    assert await lives(monkeypatch, single, take) == [*["loop_failed"] * 3, "leads", "leases_resumed", "leads_no_more"]
 
 
 async def test_who_cannot_reach_the_broker_leaves_what_needs_it_to_others_and_takes_part_again(

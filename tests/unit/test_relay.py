@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from manman.domain.ids import HostId, SessionId
 from manman.errors import Unavailable
 from manman.events.bus import Outcome, Outgoing
 from manman.events.outbox import OutboxRow
@@ -20,21 +21,37 @@ from manman.store.events import Event, Turn
 AT = datetime(2026, 1, 2, tzinfo=UTC)
 
 
-def event(position: int, *, epoch: int = 1, exchange: str | None = "external") -> Event:
+def event(
+    position: int,
+    *,
+    epoch: int = 1,
+    exchange: str | None = "external",
+    session: int | None = None,
+    host: int | None = None,
+) -> Event:
     kind = "manman.session.running"
-    row = OutboxRow(event_id=f"{position}", type=kind, key=kind, body=b"{}", exchange=exchange)
+    row = OutboxRow(
+        event_id=f"{position}",
+        type=kind,
+        key=kind,
+        body=b"{}",
+        exchange=exchange,
+        session_id=None if session is None else SessionId(session),
+        host_id=None if host is None else HostId(host),
+    )
     return Event(epoch=epoch, position=position, at=AT, row=row)
 
 
 @dataclass
 class House:
-    """A database whose events are those of `rows`, and a broker that notes what it gets."""
+    """A database whose events are those of `rows`, and a broker that notes what it gets and refuses `refused` so many times."""
 
     rows: list[Event] = field(default_factory=list)
     noted: int = 0
     turns: int = 0
     heard: list[str] = field(default_factory=list)
     is_away: bool = False
+    refused: dict[str, int] = field(default_factory=dict)
     meanwhile: Callable[[], None] = lambda: None
 
     def say(self, *said: Event) -> list[Event]:
@@ -60,7 +77,11 @@ class House:
             raise Unavailable("no broker answers")
         self.meanwhile()
         self.heard += [str(message.message_id) for message in batch]
-        return [Outcome.CONFIRMED] * len(batch)
+        return [self._outcome(str(message.message_id)) for message in batch]
+
+    def _outcome(self, message: str) -> Outcome:
+        self.refused[message] = self.refused.get(message, 0) - 1
+        return Outcome.NACKED if self.refused[message] >= 0 else Outcome.CONFIRMED
 
     @asynccontextmanager
     async def acquire(self) -> AsyncIterator[None]:
@@ -249,3 +270,20 @@ async def test_of_an_earlier_term_nothing_is_known(house: House) -> None:
     assert leader is not None and leader.published is None
     await relay.step()
     assert house.heard == ["1"]
+
+
+@pytest.mark.parametrize(
+    ("behind", "heard"),
+    [
+        (event(3, session=8, host=2), ["1", "2", "3", "2"]),
+        (event(3, session=7, host=1), ["1", "2", "3"]),
+        (event(3, host=1), ["1", "2", "3"]),
+    ],
+)
+async def test_what_was_refused_is_repeated_only_where_nothing_of_its_session_or_host_is_behind_it(
+    house: House, behind: Event, heard: list[str]
+) -> None:
+    house.say(event(1), event(2, session=7, host=1), behind)
+    house.refused = {"2": 1}
+    await relay_of(house).step()
+    assert house.heard == heard

@@ -4,9 +4,13 @@ import asyncio
 from collections.abc import Collection, Sequence
 from typing import Any
 
+import msgspec
+import pytest
+
 from manman.errors import Unavailable
 from manman.events.bus import Delivery
-from manman.processor.consumer import SLOW_TRIES, EventConsumer
+from manman.processor.consumer import SLOW_MOST, SLOW_TRIES, EventConsumer
+from manman.processor.marks import Mark
 from manman.processor.world import Arrived
 from manman.store.bounds import TooLong
 
@@ -118,6 +122,30 @@ async def test_a_batch_waits_whole_for_a_database_that_is_away() -> None:
     consumer, channel = consuming(ways, [0.0], 1, 2, 3)
     await consumer.step(channel)  # type: ignore[arg-type]
     assert (ways.tried, channel.acked) == ([3] * 21, [1, 2, 3])
+
+
+@pytest.mark.parametrize("waits", ["nobody", "a mark", "half of the prefetch"])
+async def test_what_takes_too_long_gives_way_to_whoever_waits_behind_it(waits: str) -> None:
+    ways, clock = Ways(slow=True), [0.0]
+    consumer, channel = consuming(ways, clock, SLOW, *([SLOW] * 250 if waits == "half of the prefetch" else []))
+    noted: list[Mark] = []
+
+    async def ended(mark: Mark) -> None:
+        noted.append(mark)
+
+    mark = Mark(generation=1, partition=0, mark=2)
+    if waits == "a mark":
+        consumer.ended = ended
+        body = msgspec.json.encode(mark)
+        channel.waiting.append(Delivery(tag=2, exchange="", key="events", body=body, headers={}, user_id="control"))
+    await consumer.step(channel)  # type: ignore[arg-type]
+    for _ in range(SLOW_MOST - 1):
+        assert not ways.condemned
+        clock[0] = consumer.held[SLOW].again_at  # type: ignore[index]
+        await consumer.step(channel)  # type: ignore[arg-type]
+    assert ways.condemned == ([] if waits == "nobody" else [f"status.session.stopping.{SLOW}"])
+    assert noted == ([mark] if waits == "a mark" else [])
+    assert bool(consumer.held) == (waits != "a mark")
 
 
 async def test_a_bug_behind_what_takes_too_long_is_a_bug_and_no_outage() -> None:
