@@ -144,6 +144,25 @@ async def test_dead_letters_are_listed_replayed_and_dropped(api: Running) -> Non
     assert (await client.get_installation()).open_dead_letters == 1
 
 
+async def test_a_dead_letter_whose_key_is_too_long_for_the_broker_stays_open_and_can_only_be_dropped(
+    api: Running,
+) -> None:
+    key = "status." + "\ufffd" * 100 + ".7"  # 109 characters, 309 octets
+    await api.fetch(
+        "INSERT INTO dead_letters (key, body, reason, host, at) VALUES ($1, '{}', 'malformed', 7, clock())", key
+    )
+    client = await api.client()
+    with pytest.raises(ApiError, match="too long") as refused:
+        await client.replay_dead_letter(1)
+    assert (refused.value.refused_code, refused.value.hint) == ("invalid_argument", "drop it")
+    [letter] = (await client.list_dead_letters(filter="open = true")).dead_letters
+    assert letter.key == key
+    assert await api.fetch("SELECT FROM dead_letters WHERE replay_id IS NULL AND replayed_at IS NULL")
+    assert await api.fetch("SELECT FROM outbox") == []
+    await client.drop_dead_letter(1)
+    assert (await client.list_dead_letters()).total == 0
+
+
 async def some_events(api: Running, count: int, *, first_epoch_until: int = 0) -> None:
     await api.fetch("UPDATE counters SET value = $1 WHERE name = 'events'", count)
     await api.fetch(
