@@ -2,14 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 import pytest
+import structlog
 from contract.places import Place
 
+from manman.errors import Transient
 from manman.events import topology
 from manman.events.bus import Bus, Delivery, Outgoing
 from manman.subscriber import (
@@ -86,6 +88,15 @@ async def dead(bus: Bus) -> Delivery:
         [delivery] = await consumer.get_batch(1)
         await consumer.ack(delivery)
         return delivery
+
+
+async def consumed(bus: Bus) -> None:
+    async with asyncio.timeout(SOON):
+        while True:
+            with suppress(Transient):
+                if (await bus.depth("mine")).consumers:
+                    return
+            await asyncio.sleep(0.05)
 
 
 async def test_each_of_the_six_events_has_its_type(bus: Bus) -> None:
@@ -180,3 +191,21 @@ async def test_a_stop_finishes_the_event_in_hand_and_leaves_the_rest(bus: Bus) -
     async with bus.consume("mine", 5) as consumer:
         [left] = await consumer.get_batch(5)
         assert left.key == "manman.host.offline"
+
+
+async def test_a_queue_that_somebody_deletes_is_made_again_with_its_bindings_and_what_comes_next_is_taken(
+    place: Place, bus: Bus
+) -> None:
+    taken = Taken()
+    with structlog.testing.capture_logs() as logs:
+        async with running(bus, taken, ("manman.host.*",)):
+            await bus.publish([an_event("manman.host.online")])
+            await taken.until(1)
+            async with place.bus() as somebody:
+                await somebody.delete_queue("mine")
+            await consumed(bus)
+            await bus.publish([an_event("manman.session.running"), an_event("manman.host.offline")])
+            events = await taken.until(2)
+    assert [type(event) for event in events] == [HostOnline, HostOffline]
+    told = next(line for line in logs if line["event"] == "subscriber_queue_missing")
+    assert (told["log_level"], told["queue"]) == ("warning", "mine")
