@@ -1,9 +1,11 @@
-"""A broker that was killed right after it made one host's queue: that host's commands wait for a leader, all others' go on."""
+"""A broker that was killed right after it made one host's queue: that host's commands wait for a leader, all others' go on.
+And a command that no broker can be given: it goes, all others go on."""
 
 import asyncio
 import os
 from itertools import chain
 
+import msgspec
 import pytest
 import structlog
 from contract.places import Place
@@ -71,6 +73,25 @@ async def test_more_silent_hosts_than_trials_at_once_all_come_back(
         await home.until("their lanes are free", lambda: noted(home, None))
 
 
+async def test_a_command_that_amqp_has_no_form_for_is_dropped_and_those_around_it_arrive_in_order(
+    rabbitmq_url: str, database_url: str
+) -> None:
+    async with house(Place("rabbitmq", rabbitmq_url), database_url) as home:
+        odd, one, other = await home.host(), await home.host(), await home.host()
+        key = topics.command(odd.id, "\ufffd" * 100)  # fewer than 255 characters, more octets
+        formless = msgspec.structs.replace(command(odd, "never"), key=key)
+        before = [command(agent, "1") for agent in (odd, one, other)]
+        behind = [command(agent, line) for line in ("2", "3") for agent in (other, one, odd)]
+        with structlog.testing.capture_logs() as logs:
+            async with home.pool.transaction() as conn:
+                await outbox.insert(conn, [*before, formless, *behind])
+            for agent in (odd, one, other):
+                await heard(home, agent, "1", "2", "3")
+            await home.until("nothing waits", lambda: nothing_waits(home))
+        told = [line for line in logs if line["event"] == "command_dropped"]
+        assert [(line["key"], line["host_id"], line["log_level"]) for line in told] == [(key, odd.id, "error")]
+
+
 async def killed(home: House, broker: RabbitMQ, *queues: str) -> None:
     """A broker comes back that has no leader for these queues; others have one again soon."""
     for queue in queues:
@@ -86,11 +107,12 @@ async def killed(home: House, broker: RabbitMQ, *queues: str) -> None:
 
 async def say(home: House, *wanted: tuple[Agent, str]) -> None:
     """Commands in one transaction, in this order."""
-    made = [
-        rows.command(agent.id, "input", now=now(), chance=os.urandom, session_id=1, line=line) for agent, line in wanted
-    ]
     async with home.pool.transaction() as conn:
-        await outbox.insert(conn, made)
+        await outbox.insert(conn, [command(agent, line) for agent, line in wanted])
+
+
+def command(agent: Agent, line: str) -> rows.OutboxRow:
+    return rows.command(agent.id, "input", now=now(), chance=os.urandom, session_id=1, line=line)
 
 
 def lines(home: House, agent: Agent) -> list[str]:
@@ -114,3 +136,7 @@ async def noted(home: House, queue: str | None) -> bool:
 
 async def waiting(home: House, agent: Agent) -> int:
     return int(await home.value("SELECT count(*) FROM outbox WHERE host = $1", agent.id))
+
+
+async def nothing_waits(home: House) -> bool:
+    return not await home.rows("SELECT id FROM outbox WHERE exchange = $1", topics.INTERNAL)
