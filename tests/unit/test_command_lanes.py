@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from manman.domain.ids import HostId
-from manman.errors import Unavailable
+from manman.errors import Malformed, Unavailable
 from manman.events import topics
 from manman.events.bus import Outcome, Outgoing, Unanswered
 from manman.events.outbox import OutboxRow
@@ -29,6 +29,8 @@ class Broker:
 
     async def publish(self, batch: Sequence[Outgoing], *, apart: bool = False, patience: timedelta) -> list[Outcome]:
         keys = [message.key for message in batch]
+        if any(len(key) > topics.MOST_KEY_BYTES for key in keys):
+            raise Malformed("message", "it has no form")
         self.taken.append((apart, keys))
         self.patience.append(patience)
         if self.is_away:
@@ -132,3 +134,13 @@ async def test_only_a_handful_is_tried_at_once_and_the_others_wait_for_that() ->
     await asyncio.sleep(0)
     await relay.close()
     assert all(trial.cancelled() for trial in under_way) and not relay.trials
+
+
+async def test_what_has_no_form_goes_and_nothing_of_a_host_overtakes_what_did_not_go() -> None:
+    broker = Broker(HOST_A)
+    relay, _ = relay_at(broker)
+    formless = Waiting(id=2, row=OutboxRow(event_id="2", type="manman.command.kill", key="x" * 300, body=b"{}"))
+    rows = [waits(1, HOST_A), formless, waits(3, HOST_A), waits(4, HOST_B)]
+    assert await relay._send(rows) == [2, 4]
+    assert [keys for _, keys in broker.taken] == [[topics.command(HOST_A, "kill")], [topics.command(HOST_B, "kill")]]
+    assert relay.silence() == "no answer from host.1.commands"

@@ -56,3 +56,20 @@ def test_a_traceback_shows_no_local_variables() -> None:
     except RuntimeError:
         get_logger(__name__).error("failed", exc_info=True)
     assert "RuntimeError: broken" in out.getvalue() and token not in out.getvalue()
+
+
+def test_of_the_loop_only_what_nobody_else_tells_is_told() -> None:
+    out = io.StringIO()
+    set_up_logs("info", service="test", json=True, stream=lambda: out)
+    try:
+        for said, error in (
+            ("Future exception was never retrieved", ConnectionError("unexpected connection_lost() call")),
+            ("Future exception was never retrieved", ValueError("a bug")),
+            ("Task exception was never retrieved", ConnectionError("nobody waits for this task")),
+        ):
+            logging.getLogger("asyncio").error(said, exc_info=error)
+    finally:
+        for one in logging.getLogger("asyncio").filters[:]:
+            logging.getLogger("asyncio").removeFilter(one)
+    told = [json.loads(line)["exception"] for line in out.getvalue().splitlines()]
+    assert [line.rpartition(": ")[2] for line in told] == ["a bug", "nobody waits for this task"]

@@ -20,7 +20,6 @@ from manman.store import dead_letter_changes, listed, power
 from manman.store.pool import Connection
 from manman.v1 import dead_letters_pb2 as pb
 
-MOST_KEY_BYTES = 255  # AMQP's
 MOST_HEADER_BYTES = 64 * 1024  # half of a frame; nothing that is sent here has a thousandth
 
 LETTERS = List(
@@ -81,7 +80,7 @@ async def replay_dead_letter(request: pb.ReplayDeadLetterRequest, caller: Caller
 
 
 def _replay(row: Any, event_id: str) -> OutboxRow:
-    if len(row["key"].encode()) > MOST_KEY_BYTES or len(msgspec.json.encode(row["headers"])) > MOST_HEADER_BYTES:
+    if len(row["key"].encode()) > topics.MOST_KEY_BYTES or len(msgspec.json.encode(row["headers"])) > MOST_HEADER_BYTES:
         raise RefusedError("invalid_argument", "its key or its headers are too long to be sent again", hint="drop it")
     try:
         body = msgspec.json.decode(bytes(row["body"]))

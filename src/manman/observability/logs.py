@@ -95,5 +95,13 @@ def _route_library_logs(level: str, shared: list[Any], renderer: Any, out: Any) 
     root.setLevel(max(LEVELS.get(level, logging.INFO), logging.WARNING))
     for chatty in ("asyncio", "uvicorn.error"):
         logging.getLogger(chatty).setLevel(logging.ERROR)
+    logging.getLogger("asyncio").addFilter(_is_worth_telling)
     # It tells each failed connection seven times; the bus tells it once, with the setting's name.
     logging.getLogger("pika").setLevel(logging.CRITICAL)
+
+
+def _is_worth_telling(record: logging.LogRecord) -> bool:
+    """The PostgreSQL driver leaves an answer behind where a connection is given up while it is made and lost at once: who wanted the
+    connection tells that."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not (record.getMessage().startswith("Future exception was never") and isinstance(error, ConnectionError))

@@ -113,12 +113,19 @@ class CommandRelay:
         return self._settle(waiting, outcomes)
 
     async def _without_culprit(self, waiting: Sequence[Waiting], error: Malformed) -> list[int]:
-        """Nothing was sent, since one of them has no form: each alone. That one will never have one, and goes."""
-        if len(waiting) > 1:
-            return [settled for one in waiting for settled in await self._send([one])]
-        row = waiting[0].row
-        log.error("command_dropped", key=row.key, verb=row.type, host_id=row.host_id, error=str(error))
-        return [waiting[0].id]
+        """Nothing was sent, since one of them has no form: each alone, behind none of its host that did not go. That one will never have
+        one, and goes."""
+        if len(waiting) == 1:
+            row = waiting[0].row
+            log.error("command_dropped", key=row.key, verb=row.type, host_id=row.host_id, error=str(error))
+            return [waiting[0].id]
+        settled: list[int] = []
+        stuck: set[HostId | None] = set()
+        for one in waiting:
+            if one.row.host_id not in stuck:
+                settled += (sent := await self._send([one]))
+                stuck |= set() if sent else {one.row.host_id}
+        return settled
 
     async def _publish(self, waiting: Sequence[Waiting], patience: timedelta, *, apart: bool = False) -> list[Outcome]:
         messages = [outgoing(one.row, ttl=one.ttl_left) for one in waiting]
