@@ -13,13 +13,15 @@ from typing import Any
 import msgspec
 
 from manman.domain.ids import DeploymentId, HostId, SessionId
+from manman.errors import Unavailable
 from manman.events.envelope import Header
 from manman.events.outbox import OutboxRow
-from manman.store.pool import Connection
+from manman.store.pool import Connection, reach
 from manman.store.sql import load
 
 sql = load(__name__)
 
+MOST_LOOKS = 100
 CHANNEL = "manman_events"
 """Notified with the newest position by each commit that moved rows."""
 
@@ -89,10 +91,12 @@ async def relay(
     `lease` is its name and who holds it, looked at in the same transaction; two movers at once still give each position once.
     """
     name, holder = lease or (None, None)
-    while True:
+    for _ in range(MOST_LOOKS):
         row = await conn.fetchrow(sql["relay"], name, holder, published, most)
         if row["fresh"] or not row["leads"]:
             break
+    else:
+        raise Unavailable("the counter of events moved at each look, or its row is missing: is a restore going on?")
     return Turn(
         leads=row["leads"],
         moved=row["moved"],
@@ -117,8 +121,9 @@ async def after(conn: Connection, epoch: int, position: int, most: int) -> list[
 
 
 async def listen(conn: Connection, wake: Callable[[], None]) -> None:
-    """Calls `wake` whenever events were added; the connection must not be inside a transaction."""
-    await conn.add_listener(CHANNEL, lambda *_: wake())
+    """Calls `wake` whenever events were added; the connection must not be inside a transaction. Raises `Unavailable`."""
+    with reach():
+        await conn.add_listener(CHANNEL, lambda *_: wake())
 
 
 def _event(one: _Public) -> Event:
