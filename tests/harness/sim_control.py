@@ -14,13 +14,14 @@ from manman.errors import Transient, Unavailable, is_transient
 from manman.events import contracts, topics, topology
 from manman.events.bus import Outgoing, Topology
 from manman.events.codec import encode_body
+from manman.processor import leading
 from manman.processor.backoff import Backoff
 from manman.processor.batch import Rules
 from manman.processor.commands import CommandRelay
 from manman.processor.consumer import EventConsumer
 from manman.processor.expired import ExpiredConsumer
 from manman.processor.heartbeats import HeartbeatConsumer
-from manman.processor.leading import Lease
+from manman.processor.leading import Lease, Severed
 from manman.processor.order import Order
 from manman.processor.own_queue import OwnQueue
 from manman.processor.partitions import Marks, Share
@@ -28,7 +29,7 @@ from manman.processor.relay import Relay
 from manman.processor.repartitioning import Repartitioning
 from manman.processor.sweeps import deadlines, hosts, lost, reports, wishes
 from manman.processor.transactions import Transactions
-from manman.store import installation, leadership
+from manman.store import installation
 
 PREFETCH = 500
 THRESHOLD = timedelta(seconds=10)
@@ -106,7 +107,8 @@ class Replica:
             threshold=THRESHOLD, start_deadline=DEADLINE, chance=self.time.bytes, loop_time=lambda: self.time.now
         )
         holder = self.time.bytes(8).hex()
-        relays, sweeps, changes = (Lease(name, holder, self.pool) for name in ("relay", "sweeps", "partitions"))  # type: ignore[arg-type]
+        sweeps = Lease("sweeps", holder, self.pool)  # type: ignore[arg-type]
+        relays, changes = (Lease(name, holder, self.pool, speaks=True) for name in ("relay", "partitions"))  # type: ignore[arg-type]
         self.leases = (relays, sweeps, changes)
         self.relay, self.relay_news = Relay(relays, self.bus, topics.EXTERNAL), Event(self.time)  # type: ignore[arg-type]
         self.share = Share(self.bus, topics.EVENTS_QUEUE, holder, self._events, self.backoff)  # type: ignore[arg-type]
@@ -114,7 +116,7 @@ class Replica:
         spawn = self.process.spawn
         spawn("heartbeats", self._heartbeats().run(self.stop))
         spawn("expired", ExpiredConsumer(self._own(topics.EXPIRED_QUEUE)).run(self.stop))
-        spawn("leases", self._leases(holder, *self.leases))
+        spawn("leases", self._leases(*self.leases))
         spawn("partitions", self._change(change, changes))
         spawn("pulse", self._pulses())
         commands = CommandRelay(relays, self.bus, lambda: self.time.now)  # type: ignore[arg-type]
@@ -189,17 +191,15 @@ class Replica:
         body = encode_body(contracts.Pulse())
         await self.bus.publish([Outgoing(exchange=topics.INTERNAL, key=topics.pulse(), body=body)])
 
-    async def _leases(self, holder: str, *leases: Lease) -> None:
-        backoff = self.backoff()
+    async def _leases(self, *leases: Lease) -> None:
+        backoff, severed = self.backoff(), Severed((self.bus,), lambda: self.time.now)  # type: ignore[arg-type]
         while True:
             try:
                 async with self.pool.acquire() as conn:
-                    await self.share.renew(conn, severed=False)  # type: ignore[arg-type]
-                    for lease in leases:
-                        led = lease.led.is_set()
-                        lease.know(await leadership.take(conn, lease.name, holder))
-                        if lease.led.is_set() and not led:
-                            self.promoted.notify()
+                    led = [lease.led.is_set() for lease in leases]
+                    await leading.renew(conn, self.share, leases, severed=severed())  # type: ignore[arg-type]
+                    if any(lease.led.is_set() and not before for lease, before in zip(leases, led, strict=True)):
+                        self.promoted.notify()
                 self._adapt()
             except Unavailable:
                 for lease in leases:

@@ -151,17 +151,11 @@ class Leases:
         """Take or renew each lease once."""
         severed = self.severed()
         async with asyncio.timeout(ANSWERED_WITHIN):
-            stays = await self.member.renew(conn, severed=severed)
-            for lease in self.leases:
-                if stays or not lease.speaks:
-                    lease.know(await leadership.take(conn, lease.name, lease.holder))
-                elif lease.led.is_set():
-                    lease.know(None)
-                    await leadership.release(conn, lease.name, lease.holder)
-        if stays is not self.stays:
-            log.warning("left_to_others", reason="the broker is out of reach") if not stays else log.info(
-                "takes_part_again"
-            )
+            stays = await renew(conn, self.member, self.leases, severed=severed)
+        if self.stays and not stays:
+            log.warning("left_to_others", reason="the broker is out of reach")
+        elif stays and not self.stays:
+            log.info("takes_part_again")
         self.stays = stays
         self.backoff.reset()
         if self.away:
@@ -177,6 +171,18 @@ class Leases:
             await _sleep(left[0].over, leadership.RENEW_EVERY.total_seconds())
             async with asyncio.timeout(ANSWERED_WITHIN):
                 left = [lease for lease in left if not await _given_up(conn, lease)]
+
+
+async def renew(conn: Connection, member: Member, leases: Sequence[Lease], *, severed: bool) -> bool:
+    """Take or renew each lease once; whether this process takes part, or leaves what needs the broker to others."""
+    stays = await member.renew(conn, severed=severed)
+    for lease in leases:
+        if stays or not lease.speaks:
+            lease.know(await leadership.take(conn, lease.name, lease.holder))
+        elif lease.led.is_set():
+            lease.know(None)
+            await leadership.release(conn, lease.name, lease.holder)
+    return stays
 
 
 async def _given_up(conn: Connection, lease: Lease) -> bool:
