@@ -137,14 +137,14 @@ async def test_a_handler_that_fails_gets_the_event_again_in_order(bus: Bus) -> N
 async def test_what_a_handler_refuses_is_dead_with_its_reason_and_the_next_is_taken(bus: Bus) -> None:
     def react(event: Event) -> None:
         if isinstance(event, HostOnline):
-            raise Refuse("not one of ours")
+            raise Refuse("not one of ours \udc80\0")
 
     await bus.publish([an_event("manman.host.online"), an_event("manman.host.offline")])
     taken = Taken(react)
     async with running(bus, taken):
         await taken.until(2)
         buried = await dead(bus)
-    assert buried.headers["reason"] == "not one of ours"
+    assert buried.headers["reason"] == "not one of ours \\udc80 "
     assert buried.headers["routing-key"] == "manman.host.online"
     assert msgspec.json.decode(buried.body)["host"] == "alpha"
 

@@ -161,3 +161,24 @@ async def test_who_cannot_reach_the_broker_leaves_what_needs_it_to_others_and_ta
     assert await led(8.0) == (True, True)
     ways[0].connected = False
     assert await led(9.0) == (True, True), "it is counted anew"
+
+
+async def test_at_its_end_too_what_needs_the_broker_is_left_to_others_by_who_cannot_reach_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given_up: list[str] = []
+
+    async def take(*_: object) -> int:
+        return 1
+
+    async def release(_conn: object, name: str, _holder: str) -> None:
+        given_up.append(name)
+
+    monkeypatch.setattr(leading, "leadership", SimpleNamespace(take=take, release=release))
+    leases = Lease("relay", "a", None, speaks=True), Lease("sweeps", "a", None)  # type: ignore[arg-type]
+    for lease in leases:
+        lease.know(1)
+    conn: Any = None
+    assert [await leading._given_up(conn, lease, severed=False) for lease in leases] == [False, False]
+    assert [await leading._given_up(conn, lease, severed=True) for lease in leases] == [True, False]
+    assert given_up == ["relay"] and not leases[0].led.is_set()

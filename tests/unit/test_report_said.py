@@ -14,7 +14,7 @@ from manman.errors import Malformed
 from manman.events import codec, envelope
 from manman.events.envelope import Header
 from manman.processor import fold
-from manman.processor.outcomes import Outcome
+from manman.processor.outcomes import Outcome, Refusal
 from manman.processor.world import Arrived, World
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
@@ -78,6 +78,25 @@ def test_a_session_that_began_before_there_were_clocks_can_still_be_read() -> No
     assert fold.apply(world, begun) is Outcome.APPLIED
     row = world.sessions[SessionId(1000)]
     assert row.at == row.created_at == datetime(2000, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("at", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_a_restart_at_no_time_of_any_calendar_can_still_be_read(at: str) -> None:
+    world = a_world()
+    crash = {"session_id": SESSION, "exit_code": 1, "restart": {"attempt": 1, "of": 5, "at": at}}
+    assert fold.apply(world, arrived("session.crashed", crash)) is Outcome.APPLIED
+    restart = world.moved[-1].said.restart
+    assert restart is not None and restart.at is not None
+    assert 1999 < restart.at.astimezone(UTC).year < 9001
+
+
+def test_a_message_that_is_set_aside_asks_for_a_report_unless_it_is_one() -> None:
+    why = Refusal("takes_too_long", "it took too long", ask_report=True)
+    for message, asks in ((report(), set()), (arrived("session.crashed", {"session_id": SESSION}), {HOST})):
+        world = a_world()
+        fold.conclude(world, message, why)
+        assert [letter.reason for letter in world.dead] == ["takes_too_long"]
+        assert set(world.report_wanted) == asks
 
 
 @pytest.mark.parametrize("word", ["host.report", "session.crashed"])

@@ -97,29 +97,33 @@ async def condemn(
     Where that fails too, for the same reason perhaps, its dead letter alone: the number stays a hole, and a report closes it.
     """
     try:
-        async with pool.transaction() as conn:
-            [arrived] = await replays.of_their_rows(conn, [arrived])
-            world = await load(conn, [arrived], rules_)
-            fold.conclude(world, arrived, refusal)
-            await commit(conn, world, rules_)
-            await attempts.erase(conn, list(erase))
+        with bounds.told_apart():
+            async with pool.transaction() as conn:
+                [arrived] = await replays.of_their_rows(conn, [arrived])
+                world = await load(conn, [arrived], rules_)
+                fold.conclude(world, arrived, refusal)
+                await commit(conn, world, rules_)
+                await attempts.erase(conn, list(erase))
         remarks.refused(world.dead, again=len(world.closed))
+        return
     except Exception as error:
         if is_transient(error) and not isinstance(error, bounds.TooLong):
             raise
-        async with pool.transaction() as conn:
-            bare = DeadLetter(
-                key=arrived.key,
-                headers=arrived.headers,
-                body=arrived.body,
-                reason=refusal.reason,
-                detail=f"{refusal.detail}; and {type(error).__name__}: {error}",
-                host_id=arrived.host_id,
-                event_id=arrived.attributes.id if arrived.attributes is not None else None,
-            )
-            await dead_letters.insert(conn, [bare])
-            await attempts.erase(conn, list(erase))
-        remarks.refused([bare])
+        failed = f"{type(error).__name__}: {error}"
+    # Apart from that error: what fails here must not look as if it came of it.
+    async with pool.transaction() as conn:
+        bare = DeadLetter(
+            key=arrived.key,
+            headers=arrived.headers,
+            body=arrived.body,
+            reason=refusal.reason,
+            detail=f"{refusal.detail}; and {failed}",
+            host_id=arrived.host_id,
+            event_id=arrived.attributes.id if arrived.attributes is not None else None,
+        )
+        await dead_letters.insert(conn, [bare])
+        await attempts.erase(conn, list(erase))
+    remarks.refused([bare])
 
 
 def keys_of(batch: Iterable[Arrived]) -> Keys:

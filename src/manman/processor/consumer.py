@@ -320,11 +320,10 @@ class EventConsumer:
         """Why it is tried no more. What takes too long may go on for as long as nobody else waits for it: the end of a partition,
         which a mark says, or those whom the broker hands nothing out of."""
         if held.tries >= TRIES:
-            return Refusal("bug", f"it failed {held.tries} times: {held.error}")
+            return Refusal("bug", f"it failed {held.tries} times: {held.error}", ask_report=True)
         if held.pauses >= SLOW_MOST and (self.marks or self.held_up):
-            return Refusal(
-                "takes_too_long", f"it took too long {held.pauses} times, and others wait behind it: {held.error}"
-            )
+            said = f"it took too long {held.pauses} times, and others wait behind it: {held.error}"
+            return Refusal("takes_too_long", said, ask_report=True)
         return None
 
     async def _is_set_aside(self, why: Refusal, item: Item) -> bool:
@@ -358,7 +357,8 @@ class EventConsumer:
         [name] = notes
         if await self.ways.note_attempt(name, item[1]) <= TRIES:
             return False
-        why = Refusal("kills_the_process", f"its processing failed or ended the processor {TRIES} times")
+        said = f"its processing failed or ended the processor {TRIES} times"
+        why = Refusal("kills_the_process", said, ask_report=True)
         await self.ways.condemn(item[1], why, notes)
         return True
 

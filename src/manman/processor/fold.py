@@ -125,7 +125,7 @@ def _host_rule(
 
 
 def _refuse(world: World, arrived: Arrived, why: Refusal) -> None:
-    """Make a dead letter of a message, and ask its host what really is where the refusal wants that."""
+    """Make a dead letter of a message, and ask its host what really is where the refusal wants that: by another message than this one."""
     message, attributes = arrived.message, arrived.attributes
     session = (
         message.body.session_id if message is not None and isinstance(message.body, contracts.SessionStatus) else None
@@ -144,5 +144,5 @@ def _refuse(world: World, arrived: Arrived, why: Refusal) -> None:
             event_id=attributes.id if attributes is not None else None,
         )
     )
-    if why.ask_report:
+    if why.ask_report and not (message is not None and isinstance(message.body, contracts.HostReport)):
         world.ask_report(arrived.host_id)

@@ -29,7 +29,8 @@ from manman.processor.outcomes import Outcome, Refusal
 from manman.processor.world import World, event_id_of
 
 REASONS = frozenset(Reason)
-EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)  # what no clock of a host says, and every reader of the row can still read
+# What no clock of a host says, and every reader of the row can still read.
+EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 
 
 def said(world: World, message: Message, body: contracts.SessionStatus) -> Outcome | Refusal:
@@ -99,8 +100,13 @@ def what_was_said(world: World, message: Message, body: contracts.SessionStatus)
         progress=body.progress,
         players=body.players,
         tail=None if body.tail is None else tuple(body.tail),
-        restart=None if plan is None else Restart(attempt=plan.attempt, of=plan.of, at=plan.at),
+        restart=None if plan is None else Restart(attempt=plan.attempt, of=plan.of, at=_readable(plan.at)),
     )
+
+
+def _readable(at: datetime | None) -> datetime | None:
+    """A time that every reader can bring to its own zone."""
+    return None if at is None else min(max(at, EARLIEST), LATEST)
 
 
 def _reason(word: str | None) -> str | None:

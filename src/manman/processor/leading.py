@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import NoReturn, Protocol
 
-from manman.errors import Transient, is_transient
+from manman.errors import ManManError, Transient
 from manman.events.bus import Bus
 from manman.observability import get_logger, metrics
 from manman.processor.backoff import Backoff
@@ -126,7 +126,7 @@ class Leases:
             try:
                 await self._one_life(stop)
             except Exception as error:
-                if not is_transient(error):
+                if not isinstance(error, ManManError):
                     log.error("loop_failed", loop="leases", **told(error))
                 elif not self.away:
                     log.warning("leases_paused", reason=str(error))
@@ -170,7 +170,8 @@ class Leases:
         while left:
             await _sleep(left[0].over, leadership.RENEW_EVERY.total_seconds())
             async with asyncio.timeout(ANSWERED_WITHIN):
-                left = [lease for lease in left if not await _given_up(conn, lease)]
+                severed = self.severed()
+                left = [lease for lease in left if not await _given_up(conn, lease, severed=severed)]
 
 
 async def renew(conn: Connection, member: Member, leases: Sequence[Lease], *, severed: bool) -> bool:
@@ -185,9 +186,9 @@ async def renew(conn: Connection, member: Member, leases: Sequence[Lease], *, se
     return stays
 
 
-async def _given_up(conn: Connection, lease: Lease) -> bool:
-    """Whether it was over; else it is renewed."""
-    over = lease.over.is_set()
+async def _given_up(conn: Connection, lease: Lease, *, severed: bool) -> bool:
+    """Whether it was over, or is of no use without the broker; else it is renewed."""
+    over = lease.over.is_set() or (lease.speaks and severed)
     if over:
         await leadership.release(conn, lease.name, lease.holder)
         lease.know(None)

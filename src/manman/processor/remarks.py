@@ -49,6 +49,7 @@ def came_late(events: Sequence[tuple[Late, Said]]) -> None:
 
 def gave_up_holes(journals: Collection[Journal]) -> None:
     """Tell of journals from which more is missing than is kept account of: the lowest of it would no longer be applied."""
-    for host_id, journal in journals:
-        metrics.count("holes_given_up")
+    if journals:
+        metrics.count("holes_given_up", len(journals))
+    for host_id, journal in sorted(journals)[:MOST]:
         log.warning("holes_given_up", host_id=host_id, journal=journal)

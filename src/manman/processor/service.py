@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from manman.domain.ids import Chance
-from manman.errors import BadSetting, Transient, is_transient
+from manman.errors import BadSetting, ManManError, Transient, is_transient
 from manman.events import contracts, topics, topology
 from manman.events.bus import Bus, Outgoing, QueueMissing
 from manman.events.codec import encode_body
@@ -374,9 +374,12 @@ class Processor:
 
     async def _make_again(self, error: QueueMissing) -> None:
         """Somebody deleted an exchange or a queue of ours: what was bound to it must bind itself again."""
-        with suppress(Transient):
+        try:
             await self.bus.declare(self._queues, lasting=False)
-            log.warning("queue_missing", reason=str(error), made="again")
+        except ManManError as why:
+            log.warning("queue_missing", reason=str(error), made="not again", why=str(why))
+            return
+        log.warning("queue_missing", reason=str(error), made="again")
 
     async def _probes(self, ended: asyncio.Event) -> None:
         port = self.settings.health_check_port

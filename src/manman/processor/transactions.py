@@ -27,8 +27,8 @@ class Transactions:
         try:
             with bounds.told_apart():
                 done = await batch.apply(self.pool, arrived, self.rules, erase=erase, leader=self.relay.leader())
-        except Exception as error:
-            if is_transient(error):
+        except BaseException as error:
+            if is_transient(error) or not isinstance(error, Exception):
                 self.relay.forget()
             raise
         self.relay.hand(done.numbered)

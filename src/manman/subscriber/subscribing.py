@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 
 from manman.domain.ids import Chance
-from manman.errors import Malformed, Transient, Unavailable, is_transient
+from manman.errors import Malformed, ManManError, Transient, Unavailable, is_transient
 from manman.events import topics, topology
 from manman.events.bus import Bus, Consumer, Delivery, Outcome, Outgoing, QueueMissing
 from manman.observability import get_logger
@@ -72,7 +72,7 @@ class Subscriber:
                     await self._pause(1, stop)
 
     async def _make_again(self, bus: Bus) -> None:
-        with suppress(Transient):
+        with suppress(ManManError):
             await bus.declare(self._topology)
 
     @asynccontextmanager
@@ -131,7 +131,9 @@ class Subscriber:
 
     async def _bury(self, bus: Bus, delivery: Delivery, reason: str) -> None:
         """Puts the event among the dead with its reason; raises `Unavailable` when that is not confirmed."""
-        told = {"reason": reason[:1000], "routing-key": delivery.key}
+        # A handler's own words may hold what no header carries.
+        said = reason.encode("utf-8", "backslashreplace").decode().replace("\0", " ")
+        told = {"reason": said[:1000], "routing-key": delivery.key}
         dead = Outgoing(
             exchange="",
             key=topics.dead(self._queue),

@@ -48,7 +48,10 @@ def time_of(value: object) -> datetime:
         raise CodecFault("must be a time such as 2026-11-03T03:07:20Z") from None
     if moment.tzinfo is None:
         raise CodecFault("must be a time with its zone, such as 2026-11-03T03:07:20Z")
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise CodecFault("must be a time of the calendar") from None
 
 
 def duration_text(span: timedelta) -> str:
