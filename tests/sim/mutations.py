@@ -294,7 +294,7 @@ ALL: dict[str, Mutation] = {
         without_comparison, ("restore", "lose_commands"), on=without_due_reports, seeds=(9, 73)
     ),
     "the report that stays due": Mutation(
-        without_due_reports, ("reorders", "lose_commands"), seeds=(15, 30), count=40, asks_every=1.0
+        without_due_reports, ("reorders", "lose_commands"), seeds=(10,), count=40, asks_every=1.0
     ),
 }
 __all__ = ["ALL", "Mutation", "batch", "plan"]

@@ -143,12 +143,8 @@ class Share:
             one.task = group.create_task(self._consume(queue, one), name=queue)
 
     def _give_away(self, queues: set[str]) -> None:
-        """Where the broker is out of reach nothing can be acknowledged, and who waits for it is not to open the queue once more."""
         for queue in queues:
-            one = self.consuming[queue]
-            one.stop.set()
-            if one.task is not None and not self.bus.connected:
-                one.task.cancel()
+            self.consuming[queue].stop.set()
 
     async def _consume(self, queue: str, one: Consuming) -> None:
         """One partition; what is given away and taken again at once is first closed, then opened."""
