@@ -22,7 +22,7 @@ from manman.store import pool as pools
 from manman.store.pool import Pool
 from manman.store.settings import DatabaseSettings
 
-PATIENCE = 60.0
+PATIENCE = 30.0
 
 
 def now() -> datetime:

@@ -1,10 +1,10 @@
 """Consumes the events queue: batches, one transaction each (a long one in two, side by side), one acknowledgement after the commit.
 
-What may go wrong, and what then happens: database or broker away → nothing is acked, the same batch waits with jittered
-backoff; a bug on one message → the batch is split until the culprit is alone, its host waits, the others go on, and after five
-tries it is a dead letter; what takes longer than the database allows → split in the same way, the one alone waits with its host and is
-never a dead letter for that; a message that was redelivered may have killed a process → one at a time, its attempts noted before; one
-that came before its predecessor (`order`) → its host waits.
+What may go wrong, and what then happens: database or broker away → nothing is acked, the same batch waits with jittered backoff; a bug on
+one message → the batch is split until the culprit is alone, its host waits, the others go on, and after five tries it is a dead letter;
+what takes longer than the database allows → split in the same way, the one alone waits with its host, and is a dead letter only where
+others wait behind it; a message that was redelivered may have killed a process → one at a time, its attempts noted before; one that came
+before its predecessor (`order`) → its host waits.
 """
 
 import asyncio

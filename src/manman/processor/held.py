@@ -51,7 +51,7 @@ class Held:
         return patience - min(now - self.looked_at, MOST_COUNTED)
 
     def failed(self, error: Exception, now: float) -> None:
-        """Wait, longer than the last time. What only took too long is tried for ever: that is no bug."""
+        """Wait, longer than the last time. What only took too long is no bug, and is tried until others wait behind it."""
         self.pauses += 1
         self.tries += not isinstance(error, TooLong)
         self.error = f"{type(error).__name__}: {error}"

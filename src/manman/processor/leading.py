@@ -90,7 +90,7 @@ class Member(Protocol):
 
 @dataclass(slots=True)
 class Severed:
-    """Whether this process cannot reach the broker by all of its ways, for longer than losing one and finding it again takes."""
+    """Whether one of this process's ways to the broker is closed, for longer than losing it and finding it again takes."""
 
     buses: Sequence[Bus]
     loop_time: Callable[[], float]
